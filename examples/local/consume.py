@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A local application that consumes its messages.
+
+    consume.py SOCKET APP
+
+Connects to the agent's socket, subscribes, prints each message and
+acknowledges it. Only then does the agent forget it: killed in between, this
+program gets the same message again when it is back.
+"""
+import json
+import socket
+import sys
+
+
+def main():
+    path, app = sys.argv[1:3]
+    agent = socket.socket(socket.AF_UNIX)
+    agent.connect(path)
+    lines = agent.makefile("rw", encoding="utf-8", newline="\n")
+
+    def say(line):
+        lines.write(json.dumps(line) + "\n")
+        lines.flush()
+
+    say({"subscribe": app})
+    for text in lines:
+        line = json.loads(text)
+        if "message" in line:
+            message = line["message"]
+            print("%s: %s (from %s)" % (app, json.dumps(message["data"], ensure_ascii=False),
+                                        message.get("from", "?")), flush=True)
+            say({"ack": message["id"]})
+        elif "gap" in line:
+            print("%s: some messages are missing: %s" % (app, line["gap"]), flush=True)
+        elif "error" in line:
+            print("%s: %s" % (app, line["error"].get("text")), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        pass
