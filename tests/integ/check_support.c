@@ -47,8 +47,8 @@ START_TEST(tls_and_http2_reach_it)
     http_close(c);
     ck_assert_str_eq(http2_once(server, 0, "GET", "/index.html", NULL, NULL, NULL)->body,
                      "a page\n");
-    ck_assert_int_eq(http2_once(server, 1, "HEAD", "/index.html", NULL, NULL, NULL)->status,
-                     200);
+    ck_assert_int_eq(
+        http2_once(server, 1, "HEAD", "/index.html", NULL, NULL, NULL)->status, 200);
     httpd_end(server);
 }
 END_TEST
@@ -56,14 +56,17 @@ END_TEST
 START_TEST(basic_users_are_known)
 {
     httpd *server = httpd_start(&(httpd_options){
-        .no_module = 1, .users = "j\303\274rgen\n",
+        .no_module = 1,
+        .users = "j\303\274rgen\n",
         .config = "<Location />\nAuthType Basic\nAuthName x\nAuthUserFile @DIR@/users\n"
                   "Require valid-user\n</Location>\n" });
 
     ck_assert_int_eq(http_once(server, "GET", "/", NULL, NULL, NULL)->status, 401);
-    ck_assert_int_eq(http_once(server, "GET", "/index.html", "alice", NULL, NULL)->status, 200);
+    ck_assert_int_eq(http_once(server, "GET", "/index.html", "alice", NULL, NULL)->status,
+                     200);
     ck_assert_int_eq(
-        http_once(server, "GET", "/index.html", "j\303\274rgen", NULL, NULL)->status, 200);
+        http_once(server, "GET", "/index.html", "j\303\274rgen", NULL, NULL)->status,
+        200);
     httpd_end(server);
 }
 END_TEST
@@ -81,14 +84,16 @@ START_TEST(restarts_bring_new_children)
     ck_assert_int_ne(before[0], after[0]);
     httpd_graceful_stop(server);
     httpd_again(server);
-    ck_assert_int_eq(http_once(server, "GET", "/index.html", NULL, NULL, NULL)->status, 200);
+    ck_assert_int_eq(http_once(server, "GET", "/index.html", NULL, NULL, NULL)->status,
+                     200);
     httpd_end(server);
 }
 END_TEST
 
 START_TEST(a_bad_configuration_is_refused)
 {
-    const char *said = httpd_refused(&(httpd_options){ .no_module = 1, .config = "Nonsense 1" });
+    const char *said =
+        httpd_refused(&(httpd_options){ .no_module = 1, .config = "Nonsense 1" });
 
     ck_assert_ptr_nonnull(strstr(said, "Nonsense"));
 }

@@ -24,7 +24,7 @@
 struct agent {
     agent_options options;
     char directory[512];
-    pid_t pid;   /* 0: does not run */
+    pid_t pid; /* 0: does not run */
 };
 
 struct local_app {
@@ -32,7 +32,7 @@ struct local_app {
     char *in;
     size_t len;
     size_t size;
-    size_t used;   /* bytes of the line given out last */
+    size_t used; /* bytes of the line given out last */
     int ended;
 };
 
@@ -47,7 +47,8 @@ static void print_server(FILE *file, const agent *a)
 {
     const agent_options *options = &a->options;
     const char *user = options->user ? options->user : "alice";
-    int port = options->tls ? httpd_tls_port(options->server) : httpd_port(options->server);
+    int port =
+        options->tls ? httpd_tls_port(options->server) : httpd_port(options->server);
 
     fprintf(file, "[server main]\nurl = %s://localhost:%d%s\n",
             options->tls ? "https" : "http", port,
@@ -75,7 +76,8 @@ static void write_config(const agent *a)
 
     if (!file)
         ck_abort_msg("cannot write the agent's configuration: %s", strerror(errno));
-    fprintf(file, "[agent]\nsocket = %s\ninbox = %s\n", agent_socket(a), path_in(a, "inbox.db"));
+    fprintf(file, "[agent]\nsocket = %s\ninbox = %s\n", agent_socket(a),
+            path_in(a, "inbox.db"));
     if (a->options.server)
         print_server(file, a);
     print_with_directory(file, a, a->options.config);
@@ -116,11 +118,11 @@ void agent_again(agent *a)
 {
     const char *const argv[] = { support_build_path("commclient/commclient"), "run",
                                  "--config", agent_config(a), NULL };
-    static const char *const environment[] = { "ASAN_OPTIONS=abort_on_error=1", "no_proxy=*",
-                                               NULL };
+    static const char *const environment[] = { "ASAN_OPTIONS=abort_on_error=1",
+                                               "no_proxy=*", NULL };
 
-    a->pid = process_start(&(process_options){ .argv = argv, .environment = environment,
-                                               .output = path_in(a, "agent.log") });
+    a->pid = process_start(&(process_options){
+        .argv = argv, .environment = environment, .output = path_in(a, "agent.log") });
     wait_until(takes_connections(a), START_MS);
 }
 
@@ -283,7 +285,8 @@ const char *local_read(local_app *app)
 
     if (!line)
         ck_abort_msg(app->ended ? "the agent closed instead of sending a line"
-                                : "no line from the agent within %d ms", LINE_MS);
+                                : "no line from the agent within %d ms",
+                     LINE_MS);
     return line;
 }
 

@@ -32,9 +32,9 @@ agent *agent_start(const agent_options *options);
 /** Stop if it runs, remove everything. */
 void agent_end(agent *a);
 
-void agent_stop(agent *a);    /* SIGTERM, wait for the end                    */
-void agent_kill(agent *a);    /* SIGKILL                                      */
-void agent_again(agent *a);   /* start once more on the same inbox            */
+void agent_stop(agent *a);  /* SIGTERM, wait for the end                    */
+void agent_kill(agent *a);  /* SIGKILL                                      */
+void agent_again(agent *a); /* start once more on the same inbox            */
 pid_t agent_pid(const agent *a);
 
 const char *agent_directory(const agent *a);

@@ -23,17 +23,17 @@
 
 #include "support.h"
 
-#define ANSWER_MS  20000
-#define ONCE_RING  4
+#define ANSWER_MS 20000
+#define ONCE_RING 4
 
 struct http {
     int fd;
-    SSL *tls;            /* NULL: plain                                       */
-    char *in;            /* received, not yet given out                       */
+    SSL *tls; /* NULL: plain                                       */
+    char *in; /* received, not yet given out                       */
     size_t in_len;
     size_t in_size;
-    int ended;           /* the peer has closed                               */
-    http_answer answer;  /* the last one                                      */
+    int ended;          /* the peer has closed                               */
+    http_answer answer; /* the last one                                      */
 };
 
 /* ---- connections ----------------------------------------------------------- */

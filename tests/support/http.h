@@ -15,14 +15,14 @@
 
 #include "httpd.h"
 
-typedef struct http http;   /* one connection */
+typedef struct http http; /* one connection */
 
 typedef struct http_answer {
     int status;
-    char *head;        /* status line and header lines, as they came          */
-    char *body;        /* transfer coding undone, a NUL behind it             */
-    size_t len;        /* bytes of the body                                   */
-    int keep_alive;    /* the server will take another request                */
+    char *head;     /* status line and header lines, as they came          */
+    char *body;     /* transfer coding undone, a NUL behind it             */
+    size_t len;     /* bytes of the body                                   */
+    int keep_alive; /* the server will take another request                */
 } http_answer;
 
 /* ---- connections --------------------------------------------------------- */
@@ -93,7 +93,8 @@ const char *http_header(const http_answer *answer, const char *name);
 /** One exchange over HTTP/2 (prior knowledge, or TLS when tls is set), by
  *  libcurl; head holds the last status line and headers. Lives as that of
  *  http_once(). */
-http_answer *http2_once(const httpd *server, int tls, const char *method, const char *path,
-                        const char *user, const char *headers, const char *body);
+http_answer *http2_once(const httpd *server, int tls, const char *method,
+                        const char *path, const char *user, const char *headers,
+                        const char *body);
 
 #endif

@@ -45,7 +45,8 @@ static struct curl_slist *header_list(const char *headers)
     return list;
 }
 
-static void set_up(CURL *curl, int tls, const char *url, const char *user, const char *body)
+static void set_up(CURL *curl, int tls, const char *url, const char *user,
+                   const char *body)
 {
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
@@ -60,7 +61,8 @@ static void set_up(CURL *curl, int tls, const char *url, const char *user, const
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
     }
     if (user)
-        curl_easy_setopt(curl, CURLOPT_USERPWD, support_text("%s:%s", user, HTTPD_PASSWORD));
+        curl_easy_setopt(curl, CURLOPT_USERPWD,
+                         support_text("%s:%s", user, HTTPD_PASSWORD));
 }
 
 static void perform(CURL *curl, const char *method, http_answer *answer)
@@ -83,12 +85,16 @@ static void perform(CURL *curl, const char *method, http_answer *answer)
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(curl, CURLINFO_HTTP_VERSION, &version);
     ck_assert_int_eq(version, CURL_HTTP_VERSION_2_0);
-    *answer = (http_answer){ .status = (int)status, .head = head.data, .body = body.data,
-                             .len = body.len, .keep_alive = 1 };
+    *answer = (http_answer){ .status = (int)status,
+                             .head = head.data,
+                             .body = body.data,
+                             .len = body.len,
+                             .keep_alive = 1 };
 }
 
-http_answer *http2_once(const httpd *server, int tls, const char *method, const char *path,
-                        const char *user, const char *headers, const char *body)
+http_answer *http2_once(const httpd *server, int tls, const char *method,
+                        const char *path, const char *user, const char *headers,
+                        const char *body)
 {
     static http_answer ring[ONCE_RING];
     static unsigned next;

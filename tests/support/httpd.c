@@ -22,17 +22,17 @@
 #include "httpd_config.h"
 #include "support.h"
 
-#define START_MS      20000
-#define STOP_MS       20000
-#define RESTART_MS    20000
-#define PORT_TRIES    5
-#define CHILDREN_MAX  256
+#define START_MS     20000
+#define STOP_MS      20000
+#define RESTART_MS   20000
+#define PORT_TRIES   5
+#define CHILDREN_MAX 256
 
 struct httpd {
     httpd_options options;
     httpd_place place;
-    char *config;     /* of the test; owned */
-    pid_t parent;     /* 0: does not run */
+    char *config; /* of the test; owned */
+    pid_t parent; /* 0: does not run */
 };
 
 static int is_prefork(const httpd *server)
@@ -61,14 +61,17 @@ static const char *path_in(const httpd *server, const char *name)
 
 static void launch(httpd *server)
 {
-    const char *const argv[] = { httpd_program(), "-d", server->place.directory, "-f",
-                                 "httpd.conf", "-DFOREGROUND", NULL };
+    const char *const argv[] = {
+        httpd_program(), "-d", server->place.directory, "-f", "httpd.conf",
+        "-DFOREGROUND",  NULL
+    };
 
     httpd_write_config(&server->place, &server->options, server->config);
     unlink(path_in(server, "run/httpd.pid"));
-    server->parent = process_start(&(process_options){
-        .argv = argv, .environment = httpd_environment(),
-        .output = path_in(server, "output.log") });
+    server->parent =
+        process_start(&(process_options){ .argv = argv,
+                                          .environment = httpd_environment(),
+                                          .output = path_in(server, "output.log") });
 }
 
 /* 1: it answers; 0: it has ended. */
@@ -217,10 +220,17 @@ void httpd_kill(httpd *server)
 
 static void find_no_crash(const httpd *server)
 {
-    static const char *const signs[] = { "exit signal", "Segmentation fault", "AddressSanitizer",
-                                         "ThreadSanitizer", "runtime error:", "Assertion",
-                                         "assertion", "double free", "corrupted",
-                                         "child died", NULL };
+    static const char *const signs[] = { "exit signal",
+                                         "Segmentation fault",
+                                         "AddressSanitizer",
+                                         "ThreadSanitizer",
+                                         "runtime error:",
+                                         "Assertion",
+                                         "assertion",
+                                         "double free",
+                                         "corrupted",
+                                         "child died",
+                                         NULL };
     int i;
 
     for (i = 0; signs[i]; i++)

@@ -53,13 +53,13 @@ const char *httpd_refused(const httpd_options *options);
 /** Stop if it runs, fail the test if anything crashed, remove everything. */
 void httpd_end(httpd *server);
 
-void httpd_stop(httpd *server);           /* SIGTERM, wait for the end        */
-void httpd_graceful_stop(httpd *server);  /* SIGWINCH, wait for the end       */
-void httpd_restart(httpd *server);        /* SIGHUP, wait for new children    */
-void httpd_graceful(httpd *server);       /* SIGUSR1, wait for new children   */
-void httpd_signal(httpd *server, int number);  /* to the parent; no waiting   */
-void httpd_kill(httpd *server);           /* SIGKILL to all, segment unlinked */
-void httpd_again(httpd *server);          /* start once more, same place      */
+void httpd_stop(httpd *server);               /* SIGTERM, wait for the end        */
+void httpd_graceful_stop(httpd *server);      /* SIGWINCH, wait for the end       */
+void httpd_restart(httpd *server);            /* SIGHUP, wait for new children    */
+void httpd_graceful(httpd *server);           /* SIGUSR1, wait for new children   */
+void httpd_signal(httpd *server, int number); /* to the parent; no waiting   */
+void httpd_kill(httpd *server);               /* SIGKILL to all, segment unlinked */
+void httpd_again(httpd *server);              /* start once more, same place      */
 
 /** Other directives from the next restart or start on. */
 void httpd_configure(httpd *server, const char *config);
@@ -67,7 +67,7 @@ void httpd_configure(httpd *server, const char *config);
 const char *httpd_directory(const httpd *server);
 int httpd_port(const httpd *server);
 int httpd_tls_port(const httpd *server);
-const char *httpd_url(const httpd *server, const char *path);  /* in the ring */
+const char *httpd_url(const httpd *server, const char *path); /* in the ring */
 pid_t httpd_parent(const httpd *server);
 
 /** Children that are alive. @return how many; at most max are written. */

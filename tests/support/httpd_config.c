@@ -25,8 +25,9 @@ static const char base_modules[] = "unixd log_config authn_core authn_file auth_
                                    "authz_core authz_host authz_user";
 
 /* After Debian's default configuration; what base_modules has is left out. */
-static const char debian_modules[] = "access_compat alias autoindex deflate dir env filter "
-                                     "mime negotiation reqtimeout setenvif status";
+static const char debian_modules[] =
+    "access_compat alias autoindex deflate dir env filter "
+    "mime negotiation reqtimeout setenvif status";
 
 static const char users_known[] = "alice\nbob\ncarol\ndave\nbackend\nadmin\n";
 
@@ -46,33 +47,31 @@ static const char debian_config[] =
     "    AllowOverride All\n"
     "</Directory>\n";
 
-static const char places_config[] =
-    "<Location \"/comm\">\n"
-    "    AuthType Basic\n"
-    "    AuthName \"commserver\"\n"
-    "    AuthUserFile \"@DIR@/users\"\n"
-    "</Location>\n"
-    "<Location \"/comm/publish\">\n"
-    "    SetHandler commserver-publish\n"
-    "    Require valid-user\n"
-    "</Location>\n"
-    "<Location \"/comm/poll\">\n"
-    "    SetHandler commserver-poll\n"
-    "    Require valid-user\n"
-    "</Location>\n"
-    "<Location \"/comm/status\">\n"
-    "    SetHandler commserver-status\n"
-    "    Require user admin\n"
-    "</Location>\n";
+static const char places_config[] = "<Location \"/comm\">\n"
+                                    "    AuthType Basic\n"
+                                    "    AuthName \"commserver\"\n"
+                                    "    AuthUserFile \"@DIR@/users\"\n"
+                                    "</Location>\n"
+                                    "<Location \"/comm/publish\">\n"
+                                    "    SetHandler commserver-publish\n"
+                                    "    Require valid-user\n"
+                                    "</Location>\n"
+                                    "<Location \"/comm/poll\">\n"
+                                    "    SetHandler commserver-poll\n"
+                                    "    Require valid-user\n"
+                                    "</Location>\n"
+                                    "<Location \"/comm/status\">\n"
+                                    "    SetHandler commserver-status\n"
+                                    "    Require user admin\n"
+                                    "</Location>\n";
 
-static const char tls_config[] =
-    "Listen 127.0.0.1:@TLSPORT@\n"
-    "<VirtualHost 127.0.0.1:@TLSPORT@>\n"
-    "    ServerName localhost\n"
-    "    SSLEngine on\n"
-    "    SSLCertificateFile \"@DIR@/cert.pem\"\n"
-    "    SSLCertificateKeyFile \"@DIR@/key.pem\"\n"
-    "</VirtualHost>\n";
+static const char tls_config[] = "Listen 127.0.0.1:@TLSPORT@\n"
+                                 "<VirtualHost 127.0.0.1:@TLSPORT@>\n"
+                                 "    ServerName localhost\n"
+                                 "    SSLEngine on\n"
+                                 "    SSLCertificateFile \"@DIR@/cert.pem\"\n"
+                                 "    SSLCertificateKeyFile \"@DIR@/key.pem\"\n"
+                                 "</VirtualHost>\n";
 
 /* ---- where httpd is ---------------------------------------------------- */
 
@@ -101,10 +100,9 @@ const char *httpd_user(void)
 
 const char *const *httpd_environment(void)
 {
-    static const char *environment[] = {
-        "ASAN_OPTIONS=detect_leaks=0:abort_on_error=1", "UBSAN_OPTIONS=print_stacktrace=1",
-        "TSAN_OPTIONS=halt_on_error=0", NULL, NULL
-    };
+    static const char *environment[] = { "ASAN_OPTIONS=detect_leaks=0:abort_on_error=1",
+                                         "UBSAN_OPTIONS=print_stacktrace=1",
+                                         "TSAN_OPTIONS=halt_on_error=0", NULL, NULL };
 
     if (SANITIZER_PRELOAD[0])
         environment[3] = "LD_PRELOAD=" SANITIZER_PRELOAD;
@@ -157,12 +155,12 @@ static void write_users(FILE *file, const char *names)
 
 static void make_certificate(const char *directory)
 {
-    process_must((const char *[]){
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-        "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=localhost",
-        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout",
-        support_text("%s/key.pem", directory), "-out",
-        support_text("%s/cert.pem", directory), NULL });
+    process_must((const char *[]){ "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                                   "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                                   "30", "-subj", "/CN=localhost", "-addext",
+                                   "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout",
+                                   support_text("%s/key.pem", directory), "-out",
+                                   support_text("%s/cert.pem", directory), NULL });
 }
 
 static void make_folder(const char *directory, const char *name)
@@ -184,7 +182,8 @@ void httpd_prepare(const httpd_place *place, const httpd_options *options)
 
     for (i = 0; folders[i]; i++)
         make_folder(place->directory, folders[i]);
-    process_write_file(support_text("%s/htdocs/index.html", place->directory), "a page\n");
+    process_write_file(support_text("%s/htdocs/index.html", place->directory),
+                       "a page\n");
     users = fopen(support_text("%s/users", place->directory), "we");
     if (!users)
         ck_abort_msg("cannot write the users: %s", strerror(errno));
@@ -273,7 +272,8 @@ static void print_mpm(FILE *file, const httpd_options *options)
         fputs("AsyncRequestWorkerFactor 1000\n", file);
 }
 
-static void print_server(FILE *file, const httpd_place *place, const httpd_options *options)
+static void print_server(FILE *file, const httpd_place *place,
+                         const httpd_options *options)
 {
     print_filled(file, place,
                  "ServerRoot \"@DIR@\"\n"
@@ -293,7 +293,8 @@ static void print_server(FILE *file, const httpd_place *place, const httpd_optio
     if (httpd_user()) {
         struct group *group = getgrgid(getpwnam(httpd_user())->pw_gid);
 
-        fprintf(file, "User %s\nGroup %s\n", httpd_user(), group ? group->gr_name : "nogroup");
+        fprintf(file, "User %s\nGroup %s\n", httpd_user(),
+                group ? group->gr_name : "nogroup");
     }
 }
 

@@ -10,7 +10,7 @@
 typedef struct httpd_place {
     char directory[512];
     int port;
-    int tls_port;  /* 0: none */
+    int tls_port; /* 0: none */
 } httpd_place;
 
 /** The program, NULL if there is none on this machine. */

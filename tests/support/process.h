@@ -8,12 +8,12 @@
 #include <sys/types.h>
 
 typedef struct process_options {
-    const char *const *argv;         /* argv[0] is a path or looked up in PATH */
-    const char *const *environment;  /* "NAME=value" added, NULL at the end    */
-    const char *directory;           /* where to run; NULL: here               */
-    const char *user;                /* run as; NULL: as the test              */
-    const char *input;               /* on its stdin; NULL: /dev/null          */
-    const char *output;              /* file for stdout and stderr; NULL: ours */
+    const char *const *argv;        /* argv[0] is a path or looked up in PATH */
+    const char *const *environment; /* "NAME=value" added, NULL at the end    */
+    const char *directory;          /* where to run; NULL: here               */
+    const char *user;               /* run as; NULL: as the test              */
+    const char *input;              /* on its stdin; NULL: /dev/null          */
+    const char *output;             /* file for stdout and stderr; NULL: ours */
 } process_options;
 
 /** Start a program in a session of its own, known to the reaper. */
@@ -30,8 +30,8 @@ int process_ended(pid_t pid, int *out_status);
 int process_alive(pid_t pid);
 
 typedef struct process_result {
-    int status;     /* exit code; 128 + N when killed by signal N              */
-    char *output;   /* stdout and stderr as one text; free with _clear         */
+    int status;   /* exit code; 128 + N when killed by signal N              */
+    char *output; /* stdout and stderr as one text; free with _clear         */
 } process_result;
 
 /** Run a program to its end, 30 seconds at most. */
@@ -49,14 +49,14 @@ int process_scale(int ms);
 
 /** Check the condition every few milliseconds until it holds; the test fails
  *  after ms milliseconds with the text of the condition. */
-#define wait_until(condition, ms)                                            \
-    do {                                                                     \
-        long long wait_until_end = process_now_ms() + process_scale(ms);     \
-        while (!(condition)) {                                               \
-            if (process_now_ms() > wait_until_end)                           \
-                ck_abort_msg("not within %d ms: %s", (ms), #condition);      \
-            process_pause();                                                 \
-        }                                                                    \
+#define wait_until(condition, ms)                                                        \
+    do {                                                                                 \
+        long long wait_until_end = process_now_ms() + process_scale(ms);                 \
+        while (!(condition)) {                                                           \
+            if (process_now_ms() > wait_until_end)                                       \
+                ck_abort_msg("not within %d ms: %s", (ms), #condition);                  \
+            process_pause();                                                             \
+        }                                                                                \
     } while (0)
 
 /** Give way for a few milliseconds; for wait_until only. */

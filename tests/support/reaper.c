@@ -23,10 +23,10 @@
 
 #include "support.h"
 
-#define ENTRIES_MAX   256
-#define TAIL_LINES    40
-#define KILL_WAIT_MS  10000
-#define LIFELINE_MS   30000
+#define ENTRIES_MAX  256
+#define TAIL_LINES   40
+#define KILL_WAIT_MS 10000
+#define LIFELINE_MS  30000
 
 /* What one reaper has to clean up. */
 typedef struct entries {
@@ -39,7 +39,7 @@ typedef struct entries {
 } entries;
 
 static int pipe_to_reaper = -1;
-static pid_t pipe_owner;          /* the process whose reaper it is */
+static pid_t pipe_owner; /* the process whose reaper it is */
 static int lifeline[2] = { -1, -1 };
 
 /* ---- what a group has mapped ----------------------------------------- */
@@ -280,7 +280,8 @@ const char *reaper_temporary(void)
     char path[1024];
 
     reaper_prepare();
-    snprintf(path, sizeof path, "%s/commserver-test.XXXXXX", base && *base ? base : "/tmp");
+    snprintf(path, sizeof path, "%s/commserver-test.XXXXXX",
+             base && *base ? base : "/tmp");
     if (!mkdtemp(path))
         ck_abort_msg("cannot make '%s': %s", path, strerror(errno));
     chmod(path, 0755);

@@ -98,10 +98,10 @@ const char *support_json(const char *json, const char *path)
         path += len + (path[len] == '.');
     }
     if (at)
-        text = support_text("%s", json_object_is_type(at, json_type_string)
-                                      ? json_object_get_string(at)
-                                      : json_object_to_json_string_ext(
-                                            at, JSON_C_TO_STRING_PLAIN));
+        text = support_text(
+            "%s", json_object_is_type(at, json_type_string)
+                      ? json_object_get_string(at)
+                      : json_object_to_json_string_ext(at, JSON_C_TO_STRING_PLAIN));
     json_object_put(root);
     return text;
 }
