@@ -74,24 +74,6 @@ static void launch(httpd *server)
                                           .output = path_in(server, "output.log") });
 }
 
-/* 1: it answers; 0: it has ended. */
-static int wait_started(httpd *server)
-{
-    long long end = process_now_ms() + process_scale(START_MS);
-    int status;
-
-    while (!process_ended(server->parent, &status)) {
-        if (access(path_in(server, "run/httpd.pid"), F_OK) == 0
-            && connects(server->place.port))
-            return 1;
-        if (process_now_ms() > end)
-            ck_abort_msg("httpd does not listen within %d ms", START_MS);
-        process_pause();
-    }
-    server->parent = 0;
-    return 0;
-}
-
 static int output_has(const httpd *server, const char *text)
 {
     char *output = process_read_file(path_in(server, "output.log"));
@@ -111,6 +93,32 @@ static const char *said(const httpd *server)
     free(output);
     free(log);
     return text;
+}
+
+static int all_children_run(const httpd *server)
+{
+    pid_t pids[CHILDREN_MAX];
+
+    return httpd_children(server, pids, CHILDREN_MAX)
+           >= httpd_start_servers(&server->options);
+}
+
+/* 1: it answers; 0: it has ended. */
+static int wait_started(httpd *server)
+{
+    long long end = process_now_ms() + process_scale(START_MS);
+    int status;
+
+    while (!process_ended(server->parent, &status)) {
+        if (access(path_in(server, "run/httpd.pid"), F_OK) == 0
+            && all_children_run(server) && connects(server->place.port))
+            return 1;
+        if (process_now_ms() > end)
+            ck_abort_msg("httpd is not ready within %d ms: %s", START_MS, said(server));
+        process_pause();
+    }
+    server->parent = 0;
+    return 0;
 }
 
 static httpd *make(const httpd_options *options)
