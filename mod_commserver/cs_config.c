@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_config.c - the directives: command table, defaults, merging.
+ *
+ * A number has one row in a table here: where it is kept, what it may be, and
+ * the words that say so when it is wrong. Unset is CS_CONFIG_UNSET for
+ * numbers and NULL for the rest, so that the inner section wins only where it
+ * said something.
+ */
+#include "cs_compat.h"
+#include "cs_config.h"
+#include "cs_directives.h"
+#include "cs_origin.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <ap_mpm.h>
+#include <http_core.h>
+
+#include <stddef.h>
+#include <sys/resource.h>
+
+APLOG_USE_MODULE(commserver);
+
+#define DAY 86400
+
+/* Defaults; the documentation of each directive says why.                   */
+#define DEFAULT_SEGMENT_SIZE    (64 * 1024 * 1024)
+#define DEFAULT_MAX_MESSAGE     (1024 * 1024)
+#define DEFAULT_MAX_QUEUE       10000
+#define DEFAULT_MAX_QUEUE_BYTES (16 * 1024 * 1024)
+#define DEFAULT_MAX_CLIENTS     200000
+#define DEFAULT_CLIENT_EXPIRY   (7 * DAY)
+#define DEFAULT_EVENT_THREADS   16
+#define DEFAULT_TTL             DAY
+#define DEFAULT_MAX_TTL         (30 * DAY)
+#define DEFAULT_MAX_WAIT        55
+#define DEFAULT_MAX_BATCH       (1024 * 1024)
+
+/* ---- one row a number -------------------------------------------------- */
+
+typedef enum { SETTING_COUNT, SETTING_SIZE, SETTING_SECONDS } setting_kind;
+
+typedef struct setting {
+    const char *name;
+    const char *range;      /* how the error message says what is allowed    */
+    apr_size_t offset;      /* of an apr_int64_t                             */
+    apr_int64_t min, max;
+    setting_kind kind;
+    int global;             /* kept in the main server's cs_config_server    */
+} setting;
+
+#define GLOBAL(member) offsetof(cs_config_server, member)
+#define LOCAL(member)  offsetof(cs_config_dir, member)
+#define KB ((apr_int64_t)1024)
+#define MB (1024 * KB)
+#define GB (1024 * MB)
+
+static const setting segment_size = {
+    CS_SEGMENT_SIZE, "1M to 256G", GLOBAL(segment_size), MB, 256 * GB, SETTING_SIZE, 1 };
+static const setting max_message = {
+    CS_MAX_MESSAGE, "1 to 1G", GLOBAL(max_message), 1, GB, SETTING_SIZE, 1 };
+static const setting max_queue = {
+    CS_MAX_QUEUE, "1 to 100000000", GLOBAL(max_queue), 1, 100000000,
+    SETTING_COUNT, 1 };
+static const setting max_queue_bytes = {
+    CS_MAX_QUEUE_BYTES, "1 to 256G", GLOBAL(max_queue_bytes), 1, 256 * GB,
+    SETTING_SIZE, 1 };
+static const setting max_clients = {
+    CS_MAX_CLIENTS, "1 to 100000000", GLOBAL(max_clients), 1, 100000000,
+    SETTING_COUNT, 1 };
+static const setting client_expiry = {
+    CS_CLIENT_EXPIRY, "1 second to 3650 days", GLOBAL(client_expiry), 1,
+    (apr_int64_t)3650 * DAY, SETTING_SECONDS, 1 };
+static const setting blocking_polls = {
+    CS_BLOCKING_POLLS, "0 to 100000", GLOBAL(blocking_polls), 0, 100000,
+    SETTING_COUNT, 1 };
+static const setting max_parked = {
+    CS_MAX_PARKED, "0 to 10000000", GLOBAL(max_parked), 0, 10000000, SETTING_COUNT, 1 };
+static const setting max_event_threads = {
+    CS_MAX_EVENT_THREADS, "2 to 64", GLOBAL(max_event_threads), 2, 64,
+    SETTING_COUNT, 1 };
+static const setting ttl = {
+    CS_TTL, "1 second to 3650 days", LOCAL(ttl), 1, (apr_int64_t)3650 * DAY,
+    SETTING_SECONDS, 0 };
+static const setting max_ttl = {
+    CS_MAX_TTL, "1 second to 3650 days", LOCAL(max_ttl), 1, (apr_int64_t)3650 * DAY,
+    SETTING_SECONDS, 0 };
+static const setting max_wait = {
+    CS_MAX_WAIT, "0 seconds to 1 hour", LOCAL(max_wait), 0, 3600, SETTING_SECONDS, 0 };
+static const setting max_batch = {
+    CS_MAX_BATCH, "1K to 1G", LOCAL(max_batch), KB, GB, SETTING_SIZE, 0 };
+
+static apr_status_t parse_number(const char *text, const char **out_end,
+                                 apr_int64_t *out_value)
+{
+    char *end;
+
+    if (!apr_isdigit(*text))
+        return APR_EINVAL;
+    errno = 0;
+    *out_value = apr_strtoi64(text, &end, 10);
+    *out_end = end;
+    return errno ? APR_EINVAL : APR_SUCCESS;
+}
+
+static apr_status_t parse_size(const char *text, apr_int64_t *out_value)
+{
+    const char *end;
+    apr_int64_t unit = 1;
+
+    if (parse_number(text, &end, out_value) != APR_SUCCESS)
+        return APR_EINVAL;
+    switch (apr_toupper(*end)) {
+    case 'G':
+        unit = GB;
+        break;
+    case 'M':
+        unit = MB;
+        break;
+    case 'K':
+        unit = KB;
+        break;
+    case '\0':
+        return APR_SUCCESS;
+    default:
+        return APR_EINVAL;
+    }
+    if (end[1] || *out_value > APR_INT64_MAX / unit)
+        return APR_EINVAL;
+    *out_value *= unit;
+    return APR_SUCCESS;
+}
+
+static apr_status_t parse_seconds(const char *text, apr_int64_t *out_value)
+{
+    apr_interval_time_t interval;
+
+    if (!apr_isdigit(*text)
+        || ap_timeout_parameter_parse(text, &interval, "s") != APR_SUCCESS
+        || interval % APR_USEC_PER_SEC)
+        return APR_EINVAL;
+    *out_value = apr_time_sec(interval);
+    return APR_SUCCESS;
+}
+
+static apr_status_t parse_count(const char *text, apr_int64_t *out_value)
+{
+    const char *end;
+
+    if (parse_number(text, &end, out_value) != APR_SUCCESS || *end)
+        return APR_EINVAL;
+    return APR_SUCCESS;
+}
+
+static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const char *const words[] = {
+        "a number from", "a size in bytes, or with K, M or G, from",
+        "a time in seconds, or with s, mi or h, from" };
+    const setting *row = cmd->info;
+    apr_int64_t value;
+    apr_status_t rv;
+    char *place;
+
+    if (row->global) {
+        const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+        if (error)
+            return error;
+    }
+    switch (row->kind) {
+    case SETTING_SIZE:
+        rv = parse_size(arg, &value);
+        break;
+    case SETTING_SECONDS:
+        rv = parse_seconds(arg, &value);
+        break;
+    default:
+        rv = parse_count(arg, &value);
+    }
+    if (rv != APR_SUCCESS || value < row->min || value > row->max) {
+        return apr_psprintf(cmd->pool, "%s must be %s %s, not '%s'", row->name,
+                            words[row->kind], row->range, arg);
+    }
+    place = row->global ? (char *)cs_config_server_get(cmd->server) : dir;
+    *(apr_int64_t *)(void *)(place + row->offset) = value;
+    return NULL;
+}
+
+/* ---- the other directives ---------------------------------------------- */
+
+static const char *set_base(cmd_parms *cmd, void *dir, const char *arg)
+{
+    cs_config_dir *config = dir;
+    apr_size_t len = strlen(arg);
+
+    if (*arg != '/' || strstr(arg, "//")) {
+        return apr_psprintf(cmd->pool, CS_BASE " must be a path that begins with one '/', "
+                            "not '%s'", arg);
+    }
+    while (len && arg[len - 1] == '/')
+        len--;
+    config->base = apr_pstrmemdup(cmd->pool, arg, len);
+    return NULL;
+}
+
+static const char *set_expression(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *error = NULL;
+    const ap_expr_info_t *expression;
+
+    expression = ap_expr_parse_cmd(cmd, arg,
+                                   AP_EXPR_FLAG_STRING_RESULT | AP_EXPR_FLAG_DONT_VARY,
+                                   &error, NULL);
+    if (error) {
+        return apr_psprintf(cmd->pool, "%s must be a string expression such as "
+                            "%%{REMOTE_USER}: %s", cmd->cmd->name, error);
+    }
+    *(const ap_expr_info_t **)(void *)((char *)dir + (apr_size_t)cmd->info) = expression;
+    return NULL;
+}
+
+static const char *set_realm(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *error = ap_check_cmd_context(cmd, NOT_IN_DIR_LOC_FILE);
+
+    (void)dir;
+    if (error)
+        return error;
+    if (csq_client_check(arg, strlen(arg)) != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, CS_REALM " must be 1 to %d bytes of UTF-8 without "
+                            "'/' and control characters, not '%s'", CSQ_REALM_MAX, arg);
+    }
+    cs_config_server_get(cmd->server)->realm = arg;
+    return NULL;
+}
+
+static const char *set_overflow(cmd_parms *cmd, void *dir, const char *arg)
+{
+    cs_config_server *config = cs_config_server_get(cmd->server);
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (error)
+        return error;
+    if (!ap_cstr_casecmp(arg, "reject"))
+        config->overflow = CSQ_OVERFLOW_REJECT;
+    else if (!ap_cstr_casecmp(arg, "drop-oldest"))
+        config->overflow = CSQ_OVERFLOW_DROP_OLDEST;
+    else
+        return apr_psprintf(cmd->pool, CS_OVERFLOW " must be reject or drop-oldest, "
+                            "not '%s'", arg);
+    return NULL;
+}
+
+static const char *set_origin(cmd_parms *cmd, void *dir, const char *arg)
+{
+    cs_config_dir *config = dir;
+    const char *origin;
+
+    if (!config->origins)
+        config->origins = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    if (!ap_cstr_casecmp(arg, "none"))
+        return NULL;
+    if (cs_origin_normalize(arg, cmd->pool, &origin) != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, CS_ALLOW_ORIGIN " must be none or origins such as "
+                            "https://www.example.org or http://localhost:8080 "
+                            "(no path, no wildcard), not '%s'", arg);
+    }
+    APR_ARRAY_PUSH(config->origins, const char *) = origin;
+    return NULL;
+}
+
+static const char *set_direct(cmd_parms *cmd, void *dir, int on)
+{
+    (void)cmd;
+    ((cs_config_dir *)dir)->direct = on != 0;
+    return NULL;
+}
+
+#define ANYWHERE (RSRC_CONF | ACCESS_CONF)
+/* A number: its setting is the info of the row.                             */
+#define ROW(name, setting, where, text)                                       \
+    AP_INIT_TAKE1(name, set_number, (void *)&(setting), where, text)
+
+const command_rec cs_config_commands[] = {
+    AP_INIT_ITERATE(CS_ALLOW_ORIGIN, set_origin, NULL, ANYWHERE,
+                    "origins of web pages that may use the handlers, or none"),
+    AP_INIT_TAKE1(CS_BASE, set_base, NULL, ANYWHERE | OR_FILEINFO,
+                  "path after which {app} begins, where no plain Location tells it"),
+    AP_INIT_TAKE1(CS_CLIENT, set_expression, (void *)LOCAL(client), ANYWHERE,
+                  "expression whose value is the client that polls"),
+    AP_INIT_TAKE1(CS_SENDER, set_expression, (void *)LOCAL(sender), ANYWHERE,
+                  "expression whose value is the sender of a message"),
+    AP_INIT_FLAG(CS_DIRECT, set_direct, NULL, ANYWHERE,
+                 "on: leave out the file system, Directory sections and .htaccess"),
+    AP_INIT_TAKE1(CS_OVERFLOW, set_overflow, NULL, RSRC_CONF,
+                  "what a full queue does: reject or drop-oldest"),
+    AP_INIT_TAKE1(CS_REALM, set_realm, NULL, RSRC_CONF,
+                  "name that keeps the clients of this virtual host apart"),
+    ROW(CS_TTL, ttl, ANYWHERE, "lifetime of messages that name none"),
+    ROW(CS_MAX_TTL, max_ttl, ANYWHERE, "longest lifetime of a message"),
+    ROW(CS_MAX_WAIT, max_wait, ANYWHERE, "longest time that a poll is held"),
+    ROW(CS_MAX_BATCH, max_batch, ANYWHERE, "bytes of payload of one answer"),
+    ROW(CS_BLOCKING_POLLS, blocking_polls, RSRC_CONF,
+        "polls a child may hold by blocking a thread"),
+    ROW(CS_CLIENT_EXPIRY, client_expiry, RSRC_CONF,
+        "how long a client with an empty queue is remembered"),
+    ROW(CS_MAX_CLIENTS, max_clients, RSRC_CONF, "clients with a queue"),
+    ROW(CS_MAX_EVENT_THREADS, max_event_threads, RSRC_CONF,
+        "threads of a child that serve parked polls and their connections"),
+    ROW(CS_MAX_MESSAGE, max_message, RSRC_CONF, "bytes of a message"),
+    ROW(CS_MAX_PARKED, max_parked, RSRC_CONF, "polls that a child may park"),
+    ROW(CS_MAX_QUEUE, max_queue, RSRC_CONF, "messages in a queue"),
+    ROW(CS_MAX_QUEUE_BYTES, max_queue_bytes, RSRC_CONF, "bytes of payload in a queue"),
+    ROW(CS_SEGMENT_SIZE, segment_size, RSRC_CONF, "bytes of shared memory for all queues"),
+    { NULL }
+};
+
+/* ---- create and merge --------------------------------------------------- */
+
+void *cs_config_server_create(apr_pool_t *p, server_rec *s)
+{
+    cs_config_server *config = apr_pcalloc(p, sizeof(*config));
+
+    (void)s;
+    config->realm = NULL;
+    config->bases = NULL;
+    config->segment_size = CS_CONFIG_UNSET;
+    config->max_message = CS_CONFIG_UNSET;
+    config->max_queue_bytes = CS_CONFIG_UNSET;
+    config->max_queue = CS_CONFIG_UNSET;
+    config->max_clients = CS_CONFIG_UNSET;
+    config->client_expiry = CS_CONFIG_UNSET;
+    config->overflow = CS_CONFIG_UNSET;
+    config->blocking_polls = CS_CONFIG_UNSET;
+    config->max_parked = CS_CONFIG_UNSET;
+    config->max_event_threads = CS_CONFIG_UNSET;
+    return config;
+}
+
+static apr_int64_t merge_number(apr_int64_t base, apr_int64_t add)
+{
+    return add == CS_CONFIG_UNSET ? base : add;
+}
+
+void *cs_config_server_merge(apr_pool_t *p, void *base, void *add)
+{
+    const cs_config_server *b = base, *a = add;
+    cs_config_server *c = apr_pcalloc(p, sizeof(*c));
+
+    c->realm = a->realm ? a->realm : b->realm;
+    c->bases = NULL;
+    c->segment_size = merge_number(b->segment_size, a->segment_size);
+    c->max_message = merge_number(b->max_message, a->max_message);
+    c->max_queue_bytes = merge_number(b->max_queue_bytes, a->max_queue_bytes);
+    c->max_queue = merge_number(b->max_queue, a->max_queue);
+    c->max_clients = merge_number(b->max_clients, a->max_clients);
+    c->client_expiry = merge_number(b->client_expiry, a->client_expiry);
+    c->overflow = merge_number(b->overflow, a->overflow);
+    c->blocking_polls = merge_number(b->blocking_polls, a->blocking_polls);
+    c->max_parked = merge_number(b->max_parked, a->max_parked);
+    c->max_event_threads = merge_number(b->max_event_threads, a->max_event_threads);
+    return c;
+}
+
+void *cs_config_dir_create(apr_pool_t *p, char *path)
+{
+    cs_config_dir *config = apr_pcalloc(p, sizeof(*config));
+
+    (void)path;
+    config->base = NULL;
+    config->client = NULL;
+    config->sender = NULL;
+    config->origins = NULL;
+    config->ttl = CS_CONFIG_UNSET;
+    config->max_ttl = CS_CONFIG_UNSET;
+    config->max_wait = CS_CONFIG_UNSET;
+    config->max_batch = CS_CONFIG_UNSET;
+    config->direct = CS_CONFIG_UNSET;
+    return config;
+}
+
+void *cs_config_dir_merge(apr_pool_t *p, void *base, void *add)
+{
+    const cs_config_dir *b = base, *a = add;
+    cs_config_dir *c = apr_pcalloc(p, sizeof(*c));
+
+    c->base = a->base ? a->base : b->base;
+    c->client = a->client ? a->client : b->client;
+    c->sender = a->sender ? a->sender : b->sender;
+    c->origins = a->origins ? a->origins : b->origins;
+    c->ttl = merge_number(b->ttl, a->ttl);
+    c->max_ttl = merge_number(b->max_ttl, a->max_ttl);
+    c->max_wait = merge_number(b->max_wait, a->max_wait);
+    c->max_batch = merge_number(b->max_batch, a->max_batch);
+    c->direct = merge_number(b->direct, a->direct);
+    return c;
+}
+
+/* ---- what only the whole configuration can tell ------------------------ */
+
+static void set_default(apr_int64_t *member, apr_int64_t value)
+{
+    if (*member == CS_CONFIG_UNSET)
+        *member = value;
+}
+
+/* Descriptors that are left when httpd's own needs are served: EMFILE in
+ * accept() would end the child.                                             */
+static apr_int64_t parked_by_descriptors(int threads)
+{
+    struct rlimit limit;
+    apr_int64_t left = 1024;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        left = (apr_int64_t)limit.rlim_cur;
+    left -= 4 * (apr_int64_t)threads + 200;
+    return left > 0 ? left : 0;
+}
+
+static void resolve_numbers(cs_config_server *config)
+{
+    int threads = 1;
+
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    if (threads < 1)
+        threads = 1;
+    set_default(&config->segment_size, DEFAULT_SEGMENT_SIZE);
+    set_default(&config->max_message, DEFAULT_MAX_MESSAGE);
+    set_default(&config->max_queue_bytes, DEFAULT_MAX_QUEUE_BYTES);
+    set_default(&config->max_queue, DEFAULT_MAX_QUEUE);
+    set_default(&config->max_clients, DEFAULT_MAX_CLIENTS);
+    set_default(&config->client_expiry, DEFAULT_CLIENT_EXPIRY);
+    set_default(&config->overflow, CSQ_OVERFLOW_REJECT);
+    set_default(&config->blocking_polls, threads < 4 ? 1 : threads / 4);
+    set_default(&config->max_parked, parked_by_descriptors(threads));
+    set_default(&config->max_event_threads, DEFAULT_EVENT_THREADS);
+}
+
+static int shorter_base_first(const void *left, const void *right)
+{
+    const cs_base *a = left, *b = right;
+
+    return a->len < b->len ? -1 : a->len > b->len;
+}
+
+/* Sections are merged in their order, not in that of their length, so every
+ * plain Location with a handler of ours is a candidate; at request time the
+ * shortest that matches is the outermost.                                   */
+static apr_array_header_t *find_bases(apr_pool_t *p, server_rec *s)
+{
+    core_server_config *core = ap_get_core_module_config(s->module_config);
+    apr_array_header_t *bases = apr_array_make(p, 4, sizeof(cs_base));
+    ap_conf_vector_t **sections = (ap_conf_vector_t **)core->sec_url->elts;
+    int i;
+
+    for (i = 0; i < core->sec_url->nelts; i++) {
+        core_dir_config *section = ap_get_core_module_config(sections[i]);
+        cs_kind kind = cs_handler_kind_of(section->handler);
+        cs_base *base;
+
+        if (kind == CS_KIND_NONE || section->r || section->d_is_fnmatch
+            || !section->d || *section->d != '/')
+            continue;
+        base = apr_array_push(bases);
+        base->path = section->d;
+        base->len = strlen(section->d);
+        base->kind = kind;
+        while (base->len && base->path[base->len - 1] == '/')
+            base->len--;
+    }
+    qsort(bases->elts, (size_t)bases->nelts, sizeof(cs_base), shorter_base_first);
+    return bases;
+}
+
+static const char *default_realm(apr_pool_t *p, server_rec *s)
+{
+    char *realm;
+
+    if (!s->server_hostname)
+        return "localhost";
+    realm = apr_pstrdup(p, s->server_hostname);
+    ap_str_tolower(realm);
+    return realm;
+}
+
+int cs_config_resolve(apr_pool_t *p, server_rec *s)
+{
+    cs_config_server *config = cs_config_server_get(s);
+
+    resolve_numbers(config);
+    config->bases = find_bases(p, s);
+    if (config->realm)
+        return OK;
+    config->realm = default_realm(p, s);
+    if (csq_client_check(config->realm, strlen(config->realm)) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     "CS0001: ServerName '%s' cannot be a realm: give " CS_REALM,
+                     config->realm);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}
+
+/* ---- reading ------------------------------------------------------------ */
+
+cs_config_server *cs_config_server_get(server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &commserver_module);
+}
+
+cs_config_dir *cs_config_dir_get(request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &commserver_module);
+}
+
+cs_config_dir *cs_config_dir_default(server_rec *s)
+{
+    return ap_get_module_config(s->lookup_defaults, &commserver_module);
+}
+
+apr_int64_t cs_config_max_ttl(const cs_config_dir *dir)
+{
+    return dir->max_ttl == CS_CONFIG_UNSET ? DEFAULT_MAX_TTL : dir->max_ttl;
+}
+
+apr_int64_t cs_config_ttl(const cs_config_dir *dir)
+{
+    apr_int64_t value = dir->ttl == CS_CONFIG_UNSET ? DEFAULT_TTL : dir->ttl;
+    apr_int64_t longest = cs_config_max_ttl(dir);
+
+    return value < longest ? value : longest;
+}
+
+apr_int64_t cs_config_max_wait(const cs_config_dir *dir)
+{
+    return dir->max_wait == CS_CONFIG_UNSET ? DEFAULT_MAX_WAIT : dir->max_wait;
+}
+
+apr_size_t cs_config_max_batch(const cs_config_dir *dir)
+{
+    return (apr_size_t)(dir->max_batch == CS_CONFIG_UNSET ? DEFAULT_MAX_BATCH
+                                                          : dir->max_batch);
+}
+
+void cs_config_limits(server_rec *main_server, csq_limits *out_limits)
+{
+    const cs_config_server *config = cs_config_server_get(main_server);
+    const cs_config_dir *dir = cs_config_dir_default(main_server);
+
+    memset(out_limits, 0, sizeof(*out_limits));
+    out_limits->max_queue_bytes = (apr_uint64_t)config->max_queue_bytes;
+    out_limits->max_message = (apr_uint32_t)config->max_message;
+    out_limits->max_queue = (apr_uint32_t)config->max_queue;
+    out_limits->max_clients = (apr_uint32_t)config->max_clients;
+    out_limits->default_ttl = (apr_uint32_t)cs_config_ttl(dir);
+    out_limits->max_ttl = (apr_uint32_t)cs_config_max_ttl(dir);
+    out_limits->client_expiry = (apr_uint32_t)config->client_expiry;
+    out_limits->overflow = (csq_overflow)config->overflow;
+}
+
+/* ---- which handler, and what of the path is its ------------------------- */
+
+cs_kind cs_handler_kind_of(const char *name)
+{
+    if (!name || strncmp(name, CS_HANDLER_PREFIX, sizeof(CS_HANDLER_PREFIX) - 1))
+        return CS_KIND_NONE;
+    if (!strcmp(name, CS_HANDLER_PUBLISH))
+        return CS_KIND_PUBLISH;
+    if (!strcmp(name, CS_HANDLER_POLL))
+        return CS_KIND_POLL;
+    if (!strcmp(name, CS_HANDLER_STATUS))
+        return CS_KIND_STATUS;
+    return CS_KIND_NONE;
+}
+
+cs_kind cs_handler_kind(request_rec *r)
+{
+    core_dir_config *core;
+    const char *error = NULL;
+
+    if (r->handler)
+        return cs_handler_kind_of(r->handler);
+    core = ap_get_core_module_config(r->per_dir_config);
+    if (core->expr_handler) {
+        const char *name = ap_expr_str_exec(r, core->expr_handler, &error);
+
+        return error ? CS_KIND_NONE : cs_handler_kind_of(name);
+    }
+    return cs_handler_kind_of(core->handler);
+}
+
+int cs_handler_is_ours(request_rec *r)
+{
+    return cs_handler_kind(r) != CS_KIND_NONE;
+}
+
+static int path_begins_with(const char *path, const char *base, apr_size_t len)
+{
+    return !strncmp(path, base, len) && (path[len] == '/' || path[len] == '\0');
+}
+
+const char *cs_config_path_info(request_rec *r, cs_kind kind)
+{
+    const cs_config_dir *dir = cs_config_dir_get(r);
+    const apr_array_header_t *bases = cs_config_server_get(r->server)->bases;
+    int i;
+
+    if (dir->base) {
+        apr_size_t len = strlen(dir->base);
+
+        return path_begins_with(r->uri, dir->base, len) ? r->uri + len : NULL;
+    }
+    for (i = 0; i < bases->nelts; i++) {
+        const cs_base *base = &APR_ARRAY_IDX(bases, i, cs_base);
+
+        if (base->kind == kind && path_begins_with(r->uri, base->path, base->len))
+            return r->uri + base->len;
+    }
+    return NULL;
+}

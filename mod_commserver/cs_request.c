@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_request.c - the parts of a request, parsed and checked.
+ *
+ * Decoding happens once and here: a path arrives decoded by httpd (it is what
+ * Location was matched on), a query arrives as sent.
+ */
+#include "cs_compat.h"
+#include "cs_request.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include <string.h>
+#include <strings.h>
+
+#include "queue/csq.h"
+
+static const char bad_app[] =
+    "an application name is 1 to 64 letters, digits, '.', '_' or '-' and begins with a "
+    "letter or digit";
+static const char bad_client[] =
+    "a client name is 1 to 255 bytes of UTF-8 without '/' and control characters, and "
+    "not '-', '.' or '..'";
+static const char bad_device[] =
+    "a device name is 1 to 32 letters, digits, '.', '_' or '-' and begins with a letter "
+    "or digit";
+
+static apr_status_t fail(const char **out_detail, const char *detail)
+{
+    *out_detail = detail;
+    return APR_EINVAL;
+}
+
+/* ---- paths ---------------------------------------------------------------- */
+
+apr_status_t cs_request_target(const char *path, apr_pool_t *p, cs_target *out_target,
+                               const char **out_detail)
+{
+    const char *app, *client = NULL, *device = NULL;
+    apr_size_t app_len, client_len = 0;
+
+    memset(out_target, 0, sizeof(*out_target));
+    if (*path != '/')
+        return fail(out_detail, "the path is {app}/{client}, {app}/{client}/{device} or "
+                                "{app}?to={client}");
+    app = path + 1;
+    app_len = strcspn(app, "/");
+    if (csq_app_check(app, app_len) != APR_SUCCESS)
+        return fail(out_detail, bad_app);
+    if (app[app_len]) {
+        client = app + app_len + 1;
+        client_len = strcspn(client, "/");
+        if (csq_client_check(client, client_len) != APR_SUCCESS)
+            return fail(out_detail, bad_client);
+        if (client[client_len]) {
+            device = client + client_len + 1;
+            if (csq_device_check(device, strlen(device)) != APR_SUCCESS)
+                return fail(out_detail, bad_device);
+        }
+    }
+    out_target->app = apr_pstrmemdup(p, app, app_len);
+    out_target->client = client ? apr_pstrmemdup(p, client, client_len) : NULL;
+    out_target->device = device;
+    return APR_SUCCESS;
+}
+
+/* ---- queries -------------------------------------------------------------- */
+
+static int hex_value(char c)
+{
+    if (apr_isdigit(c))
+        return c - '0';
+    c = (char)apr_tolower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Decode %XX once; '+' is itself. NULL: a bad escape, or one that is NUL.   */
+static char *decode(apr_pool_t *p, const char *text, apr_size_t len)
+{
+    char *out = apr_palloc(p, len + 1), *o = out;
+    const char *end = text + len;
+
+    while (text < end) {
+        int high, low;
+
+        if (*text != '%') {
+            *o++ = *text++;
+            continue;
+        }
+        if (end - text < 3)
+            return NULL;
+        high = hex_value(text[1]);
+        low = hex_value(text[2]);
+        if (high < 0 || low < 0 || (high | low) == 0)
+            return NULL;
+        *o++ = (char)(high << 4 | low);
+        text += 3;
+    }
+    *o = '\0';
+    return out;
+}
+
+/* Digits only. Larger numbers than fit become the largest.                  */
+static apr_status_t parse_digits(const char *text, apr_int64_t *out_value)
+{
+    apr_int64_t value = 0;
+
+    if (!*text)
+        return APR_EINVAL;
+    for (; *text; text++) {
+        if (!apr_isdigit(*text))
+            return APR_EINVAL;
+        if (value > (APR_INT64_MAX - 9) / 10)
+            value = (APR_INT64_MAX - 9) / 10;
+        value = value * 10 + (*text - '0');
+    }
+    *out_value = value;
+    return APR_SUCCESS;
+}
+
+static apr_status_t add_receiver(char *value, apr_pool_t *p, cs_query *query, int *given,
+                                 const char **out_detail)
+{
+    char *slash = strchr(value, '/');
+    int i;
+
+    if (slash) {
+        if (csq_device_check(slash + 1, strlen(slash + 1)) != APR_SUCCESS)
+            return fail(out_detail, bad_device);
+        *slash = '\0';
+    }
+    if (csq_client_check(value, strlen(value)) != APR_SUCCESS)
+        return fail(out_detail, bad_client);
+    if (++*given > CS_TO_MAX)
+        return fail(out_detail, "a message may name up to 100 receivers");
+    if (!query->to)
+        query->to = apr_array_make(p, 8, sizeof(const char *));
+    for (i = 0; i < query->to->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(query->to, i, const char *), value))
+            return APR_SUCCESS;
+    }
+    APR_ARRAY_PUSH(query->to, const char *) = value;
+    return APR_SUCCESS;
+}
+
+static apr_status_t set_number(const char *value, apr_int64_t min, apr_int64_t *member,
+                               const char *bad, const char **out_detail)
+{
+    if (*member >= 0)
+        return fail(out_detail, "wait, max, after and device may be given once");
+    if (parse_digits(value, member) != APR_SUCCESS || *member < min) {
+        *member = -1;
+        return fail(out_detail, bad);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t set_text(const char *value, const char **member,
+                             const char **out_detail)
+{
+    if (*member)
+        return fail(out_detail, "wait, max, after and device may be given once");
+    *member = value;
+    return APR_SUCCESS;
+}
+
+static apr_status_t set_parameter(const char *name, char *value, apr_pool_t *p,
+                                  cs_query *query, int *given, const char **out_detail)
+{
+    apr_status_t rv;
+
+    if (!strcmp(name, "to"))
+        return add_receiver(value, p, query, given, out_detail);
+    if (!strcmp(name, "after"))
+        return set_text(value, &query->after, out_detail);
+    if (!strcmp(name, "wait"))
+        return set_number(value, 0, &query->wait, "wait is a number of seconds",
+                          out_detail);
+    if (!strcmp(name, "max"))
+        return set_number(value, 1, &query->max, "max is a number from 1 on", out_detail);
+    if (!strcmp(name, "device")) {
+        rv = set_text(value, &query->device, out_detail);
+        if (rv == APR_SUCCESS && csq_device_check(value, strlen(value)) != APR_SUCCESS)
+            rv = fail(out_detail, bad_device);
+        return rv;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_request_query(const char *query, apr_pool_t *p, cs_query *out_query,
+                              const char **out_detail)
+{
+    int given = 0;
+
+    memset(out_query, 0, sizeof(*out_query));
+    out_query->wait = -1;
+    out_query->max = -1;
+    while (query && *query) {
+        apr_size_t len = strcspn(query, "&"), name_len = strcspn(query, "=&");
+        char *name = decode(p, query, name_len);
+        char *value = len > name_len ? decode(p, query + name_len + 1, len - name_len - 1)
+                                     : apr_pstrdup(p, "");
+        apr_status_t rv;
+
+        if (!name || !value)
+            return fail(out_detail, "in a query % is followed by two hexadecimal digits, "
+                                    "not both 0");
+        rv = set_parameter(name, value, p, out_query, &given, out_detail);
+        if (rv != APR_SUCCESS)
+            return rv;
+        query += len;
+        if (*query == '&')
+            query++;
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- header fields -------------------------------------------------------- */
+
+#define TOKEN_CHARACTERS                                                      \
+    "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+static const char *skip_blanks(const char *text)
+{
+    return text + strspn(text, " \t");
+}
+
+/* A token or a quoted string; returns what follows it, NULL at neither.     */
+static const char *take_word(const char *text, apr_pool_t *p, const char **out_word)
+{
+    apr_size_t len = strspn(text, TOKEN_CHARACTERS);
+    char *word, *w;
+
+    if (*text != '"') {
+        *out_word = apr_pstrmemdup(p, text, len);
+        return len ? text + len : NULL;
+    }
+    word = w = apr_palloc(p, strlen(text));
+    for (text++; *text && *text != '"'; text++) {
+        if (*text == '\\' && text[1])
+            text++;
+        *w++ = *text;
+    }
+    *w = '\0';
+    *out_word = word;
+    return *text ? text + 1 : NULL;
+}
+
+/* On to the next preference; commas in quoted strings do not count.         */
+static const char *skip_preference(const char *text)
+{
+    int quoted = 0;
+
+    for (; *text && (quoted || *text != ','); text++) {
+        if (*text == '"')
+            quoted = !quoted;
+        else if (quoted && *text == '\\' && text[1])
+            text++;
+    }
+    return *text ? text + 1 : text;
+}
+
+static apr_status_t set_preference(const char *name, const char *value,
+                                   cs_prefer *prefer, int *return_seen,
+                                   const char **out_detail)
+{
+    if (!strcasecmp(name, "wait") && prefer->wait < 0) {
+        if (parse_digits(value, &prefer->wait) != APR_SUCCESS)
+            return fail(out_detail, "Prefer: wait is a number of seconds");
+    }
+    else if (!strcasecmp(name, "return") && !*return_seen) {
+        *return_seen = 1;
+        prefer->minimal = !strcasecmp(value, "minimal");
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_prefer,
+                               const char **out_detail)
+{
+    int return_seen = 0;
+
+    out_prefer->wait = -1;
+    out_prefer->minimal = 0;
+    while (field && *field) {
+        const char *name, *value = "";
+        const char *next = take_word(skip_blanks(field), p, &name);
+        apr_status_t rv;
+
+        if (next && *skip_blanks(next) == '=') {
+            next = skip_blanks(skip_blanks(next) + 1);
+            if (!take_word(next, p, &value))
+                value = "";
+        }
+        rv = next ? set_preference(name, value, out_prefer, &return_seen, out_detail)
+                  : APR_SUCCESS;
+        if (rv != APR_SUCCESS)
+            return rv;
+        field = skip_preference(field);
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
+                            apr_int64_t *out_seconds, const char **out_detail)
+{
+    if (parse_digits(field, out_seconds) != APR_SUCCESS || *out_seconds < 1)
+        return fail(out_detail, "TTL is given once, a number of seconds from 1 on");
+    if (*out_seconds > longest)
+        *out_seconds = longest;
+    return APR_SUCCESS;
+}
+
+/* ---- text ----------------------------------------------------------------- */
+
+/* Bytes of the UTF-8 sequence at s; 0: there is none.                       */
+static int utf8_length(const unsigned char *s)
+{
+    int len, i;
+
+    if (*s < 0x80)
+        return 1;
+    len = *s >= 0xc2 && *s <= 0xdf ? 2 : (*s & 0xf0) == 0xe0 ? 3
+          : *s >= 0xf0 && *s <= 0xf4 ? 4 : 0;
+    for (i = 1; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f)
+        || (*s == 0xf0 && s[1] < 0x90) || (*s == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+int cs_request_is_text(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+
+    while (*s) {
+        int len = utf8_length(s);
+
+        if (!len || *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0))
+            return 0;
+        s += len;
+    }
+    return 1;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_request.h - the parts of a request, parsed and checked.
+ *
+ * Pure functions: text in, struct out, nothing of httpd. Each returns
+ * APR_SUCCESS or APR_EINVAL and then sets *out_detail to words for the
+ * client that say what is allowed.
+ */
+#ifndef CS_REQUEST_H
+#define CS_REQUEST_H
+
+#include <apr_errno.h>
+#include <apr_pools.h>
+#include <apr_tables.h>
+
+#define CS_TO_MAX 100       /* receivers of one message                      */
+
+/* /{app}, /{app}/{client} or /{app}/{client}/{device}                       */
+typedef struct cs_target {
+    const char *app;
+    const char *client;     /* NULL: named by ?to=                           */
+    const char *device;     /* NULL: none                                    */
+} cs_target;
+
+typedef struct cs_query {
+    const char *after;      /* ?after=CURSOR, NULL: absent                   */
+    const char *device;     /* ?device=NAME, checked, NULL: absent           */
+    apr_int64_t wait;       /* ?wait=SECONDS, -1: absent                     */
+    apr_int64_t max;        /* ?max=COUNT, -1: absent                        */
+    apr_array_header_t *to; /* ?to=..., of const char *: clients, devices
+                               taken off, each client once; NULL: absent     */
+} cs_query;
+
+typedef struct cs_prefer {
+    apr_int64_t wait;       /* seconds, -1: absent                           */
+    unsigned minimal : 1;   /* return=minimal                                */
+} cs_prefer;
+
+/** Parse what follows the base of a publish handler, already decoded. */
+apr_status_t cs_request_target(const char *path, apr_pool_t *p, cs_target *out_target,
+                               const char **out_detail);
+
+/**
+ * Parse a query, undecoded; NULL is an empty one. Names that are not known
+ * are ignored; a known one but `to` may come once only.
+ */
+apr_status_t cs_request_query(const char *query, apr_pool_t *p, cs_query *out_query,
+                              const char **out_detail);
+
+/** Parse Prefer (RFC 7240); NULL is an absent one. Of a preference that is
+ *  repeated the first counts; unknown ones are ignored. */
+apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_prefer,
+                               const char **out_detail);
+
+/** Parse TTL (RFC 8030). @param longest  larger values become this one. */
+apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
+                            apr_int64_t *out_seconds, const char **out_detail);
+
+/** @return not 0 when text is UTF-8 (shortest forms, no surrogates) without
+ *  control characters. */
+int cs_request_is_text(const char *text);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_response.c - what is answered, as bytes.
+ *
+ * Every writer here is `char *write_x(char *out, ...)` and returns the place
+ * behind what it wrote; the caller has made sure that there is room. No
+ * printf where a message is delivered: formatting would cost more than the
+ * copy.
+ */
+#include "cs_compat.h"
+#include "cs_response.h"
+
+#include <apr_strings.h>
+
+#include <string.h>
+
+#define LITERAL(out, text) write_bytes(out, text, sizeof(text) - 1)
+
+/* Digits of the largest 64-bit number.                                      */
+#define NUMBER_TEXT 20
+
+static char *write_bytes(char *out, const char *data, apr_size_t len)
+{
+    memcpy(out, data, len);
+    return out + len;
+}
+
+static char *write_number(char *out, apr_uint64_t value)
+{
+    char digits[NUMBER_TEXT];
+    int i = NUMBER_TEXT;
+
+    do {
+        digits[--i] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    return write_bytes(out, digits + i, (apr_size_t)(NUMBER_TEXT - i));
+}
+
+apr_size_t cs_response_number(apr_uint64_t value, char *out)
+{
+    return (apr_size_t)(write_number(out, value) - out);
+}
+
+/* ---- strings --------------------------------------------------------------- */
+
+static int is_plain(unsigned char c)
+{
+    return c >= 0x20 && c != '"' && c != '\\';
+}
+
+/* Bytes of text as a JSON string, quotes included. UTF-8 goes as it is.     */
+static apr_size_t string_size(const char *text)
+{
+    apr_size_t size = 2;
+
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        size += is_plain(c) ? 1 : c < 0x20 ? 6 : 2;
+    }
+    return size;
+}
+
+static char *write_string(char *out, const char *text)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    *out++ = '"';
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (is_plain(c)) {
+            *out++ = (char)c;
+        }
+        else if (c < 0x20) {
+            out = LITERAL(out, "\\u00");
+            *out++ = hex[c >> 4];
+            *out++ = hex[c & 15];
+        }
+        else {
+            *out++ = '\\';
+            *out++ = (char)c;
+        }
+    }
+    *out++ = '"';
+    return out;
+}
+
+/* ---- times ------------------------------------------------------------------ */
+
+static char *write_padded(char *out, unsigned value, int width)
+{
+    int i;
+
+    for (i = width - 1; i >= 0; i--) {
+        out[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    return out + width;
+}
+
+/* Days since 1970 to a date of the Gregorian calendar: years begin in March,
+ * so that the leap day is the last of its year; 400 of them have 146097 days. */
+static char *write_date(char *out, apr_int64_t days)
+{
+    unsigned day_of_era, year_of_era, day_of_year, month;
+    apr_int64_t era;
+
+    days += 719468;
+    era = days / 146097;
+    day_of_era = (unsigned)(days - era * 146097);
+    year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524
+                   - day_of_era / 146096) / 365;
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    month = (5 * day_of_year + 2) / 153;
+    out = write_padded(out, (unsigned)(era * 400) + year_of_era + (month >= 10), 4);
+    *out++ = '-';
+    out = write_padded(out, month < 10 ? month + 3 : month - 9, 2);
+    *out++ = '-';
+    return write_padded(out, day_of_year - (153 * month + 2) / 5 + 1, 2);
+}
+
+static char *write_time(char *out, apr_time_t time)
+{
+    apr_int64_t seconds = apr_time_sec(time);
+    unsigned second_of_day = (unsigned)(seconds % 86400);
+
+    out = write_date(out, seconds / 86400);
+    *out++ = 'T';
+    out = write_padded(out, second_of_day / 3600, 2);
+    *out++ = ':';
+    out = write_padded(out, second_of_day / 60 % 60, 2);
+    *out++ = ':';
+    out = write_padded(out, second_of_day % 60, 2);
+    *out++ = '.';
+    out = write_padded(out, (unsigned)apr_time_msec(time), 3);
+    *out++ = 'Z';
+    return out;
+}
+
+void cs_response_time(apr_time_t time, char out[CS_TIME_TEXT])
+{
+    write_time(out, time);
+}
+
+/* ---- a batch ------------------------------------------------------------------ */
+
+/* Member names, punctuation, id, times and length of one message.           */
+#define MESSAGE_FIXED 200
+
+/* Around the messages: cursor, gap, brackets.                               */
+#define BATCH_FIXED 128
+
+apr_size_t cs_response_batch_size(const csq_batch *batch)
+{
+    apr_uint32_t i, n = csq_batch_count(batch), gaps;
+    const csq_gap *gap;
+    apr_size_t size = BATCH_FIXED;
+
+    if (csq_batch_gap(batch, &gap, &gaps)) {
+        for (i = 0; i < gaps; i++)
+            size += string_size(gap[i].app) + NUMBER_TEXT + 2;
+    }
+    for (i = 0; i < n; i++) {
+        const csq_view *view = csq_batch_get(batch, i);
+
+        size += MESSAGE_FIXED + string_size(view->app) + string_size(view->sender)
+                + (view->type ? string_size(view->type) : 0) + view->len;
+    }
+    return size;
+}
+
+static char *write_gap(char *out, const csq_gap *gaps, apr_uint32_t n)
+{
+    apr_uint32_t i;
+
+    if (!n)
+        return LITERAL(out, ",\"gap\":{}");
+    out = LITERAL(out, ",\"gap\":{\"apps\":{");
+    for (i = 0; i < n; i++) {
+        if (i)
+            *out++ = ',';
+        out = write_string(out, gaps[i].app);
+        *out++ = ':';
+        out = write_number(out, gaps[i].count);
+    }
+    return LITERAL(out, "}}");
+}
+
+static char *write_message(char *out, const csq_view *view)
+{
+    char id[CSQ_ID_TEXT + 1];
+
+    csq_id_format(view->id, id);
+    out = LITERAL(out, "{\"id\":\"");
+    out = write_bytes(out, id, CSQ_ID_TEXT);
+    out = LITERAL(out, "\",\"app\":");
+    out = write_string(out, view->app);
+    out = LITERAL(out, ",\"from\":");
+    out = write_string(out, view->sender);
+    out = LITERAL(out, ",\"time\":\"");
+    out = write_time(out, view->time);
+    out = LITERAL(out, "\",\"expires\":\"");
+    out = write_time(out, view->expires);
+    *out++ = '"';
+    if (view->type) {
+        out = LITERAL(out, ",\"type\":");
+        out = write_string(out, view->type);
+    }
+    if (view->encoding == CSQ_BINARY)
+        out = LITERAL(out, ",\"base64\":true");
+    out = LITERAL(out, ",\"length\":");
+    out = write_number(out, view->len);
+    out = LITERAL(out, ",\"data\":");
+    out = write_bytes(out, view->data, view->len);
+    *out++ = '}';
+    return out;
+}
+
+apr_size_t cs_response_batch(const csq_batch *batch, char *out)
+{
+    csq_cursor cursor = csq_batch_cursor(batch);
+    apr_uint32_t i, n = csq_batch_count(batch), gaps;
+    char text[CSQ_CURSOR_TEXT];
+    const csq_gap *gap;
+    char *o = out;
+
+    csq_cursor_format(&cursor, text);
+    o = LITERAL(o, "{\"cursor\":\"");
+    o = write_bytes(o, text, strlen(text));
+    *o++ = '"';
+    if (csq_batch_gap(batch, &gap, &gaps))
+        o = write_gap(o, gap, gaps);
+    o = LITERAL(o, ",\"messages\":[");
+    for (i = 0; i < n; i++) {
+        if (i)
+            *o++ = ',';
+        o = write_message(o, csq_batch_get(batch, i));
+    }
+    o = LITERAL(o, "]}");
+    return (apr_size_t)(o - out);
+}
+
+/* ---- a receipt ------------------------------------------------------------------ */
+
+apr_size_t cs_response_receipt(const unsigned char id[CSQ_ID_BYTES], int to,
+                               char out[CS_RECEIPT_TEXT])
+{
+    char text[CSQ_ID_TEXT + 1];
+    char *o = out;
+
+    csq_id_format(id, text);
+    o = LITERAL(o, "{\"id\":\"");
+    o = write_bytes(o, text, CSQ_ID_TEXT);
+    o = LITERAL(o, "\",\"state\":\"queued\"");
+    if (to) {
+        o = LITERAL(o, ",\"to\":");
+        o = write_number(o, (apr_uint64_t)to);
+    }
+    *o++ = '}';
+    return (apr_size_t)(o - out);
+}
+
+/* ---- problems -------------------------------------------------------------------- */
+
+/* Punctuation, member names and status of a problem, and of one refusal.    */
+#define PROBLEM_FIXED 128
+
+static char *write_refusals(char *out, const cs_refusal *refusals, int n)
+{
+    int i;
+
+    out = LITERAL(out, ",\"refused\":[");
+    for (i = 0; i < n; i++) {
+        const cs_problem_row *row = cs_problem_get(refusals[i].problem);
+
+        if (i)
+            *out++ = ',';
+        out = LITERAL(out, "{\"client\":");
+        out = write_string(out, refusals[i].client);
+        out = LITERAL(out, ",\"type\":");
+        out = write_string(out, row->type);
+        out = LITERAL(out, ",\"status\":");
+        out = write_number(out, (apr_uint64_t)row->status);
+        *out++ = '}';
+    }
+    *out++ = ']';
+    return out;
+}
+
+char *cs_response_problem(cs_problem problem, int status, const char *detail,
+                          const cs_refusal *refusals, int n, apr_pool_t *p,
+                          apr_size_t *out_len)
+{
+    const cs_problem_row *row = cs_problem_get(problem);
+    apr_size_t size = PROBLEM_FIXED + string_size(row->type) + string_size(row->title);
+    char *out, *o;
+    int i;
+
+    if (detail)
+        size += string_size(detail);
+    for (i = 0; i < n; i++)
+        size += PROBLEM_FIXED + string_size(refusals[i].client);
+    out = o = apr_palloc(p, size);
+    o = LITERAL(o, "{\"type\":");
+    o = write_string(o, row->type);
+    o = LITERAL(o, ",\"title\":");
+    o = write_string(o, row->title);
+    o = LITERAL(o, ",\"status\":");
+    o = write_number(o, (apr_uint64_t)(status ? status : row->status));
+    if (detail) {
+        o = LITERAL(o, ",\"detail\":");
+        o = write_string(o, detail);
+    }
+    if (refusals)
+        o = write_refusals(o, refusals, n);
+    o = LITERAL(o, "}");
+    *o = '\0';
+    *out_len = (apr_size_t)(o - out);
+    return out;
+}
+
+/* ---- status ------------------------------------------------------------------------ */
+
+static char *format_refused(const csq_stats *stats, apr_pool_t *p)
+{
+    char *text = apr_pstrdup(p, "");
+    int i;
+
+    for (i = 0; i < CS_PROBLEM_END; i++) {
+        if (!stats->counters[i])
+            continue;
+        text = apr_psprintf(p, "%s%s\"%s\":%" APR_UINT64_T_FMT, text, *text ? "," : "",
+                            cs_problem_get((cs_problem)i)->type, stats->counters[i]);
+    }
+    return text;
+}
+
+#define U "%" APR_UINT64_T_FMT
+
+char *cs_response_status(const csq_stats *stats, apr_pool_t *p, apr_size_t *out_len)
+{
+    char *text = apr_psprintf(p,
+        "{\"clients\":" U ",\"waiting\":" U ",\"queued\":" U ",\"bytes\":" U ","
+        "\"segment\":{\"size\":" U ",\"used\":" U ",\"highest\":" U "},"
+        "\"refused\":{%s},"
+        "\"published\":" U ",\"handed_out\":" U ",\"acknowledged\":" U ","
+        "\"expired\":" U ",\"dropped\":" U ",\"repairs\":" U "}\n",
+        stats->clients, stats->waiting, stats->queued, stats->bytes,
+        stats->segment_size, stats->segment_used, stats->segment_highest,
+        format_refused(stats, p),
+        stats->published, stats->handed_out, stats->acknowledged,
+        stats->expired, stats->dropped, stats->repairs);
+
+    *out_len = strlen(text);
+    return text;
+}

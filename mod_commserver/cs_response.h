@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_response.h - what is answered, as bytes.
+ *
+ * Pure functions: struct in, text out, nothing of httpd. The two that run for
+ * every message (a batch, a receipt) write into a buffer of the caller, whose
+ * size they tell beforehand, so that an answer is one piece of memory.
+ */
+#ifndef CS_RESPONSE_H
+#define CS_RESPONSE_H
+
+#include <apr_pools.h>
+#include <apr_time.h>
+
+#include "cs_problem.h"
+#include "queue/csq.h"
+
+/* "2026-01-31T23:59:59.123Z", without a NUL                                 */
+#define CS_TIME_TEXT 24
+
+/** Bytes that cs_response_batch() will write at most. */
+apr_size_t cs_response_batch_size(const csq_batch *batch);
+
+/** Write the JSON of a batch. @return bytes written, no NUL behind them. */
+apr_size_t cs_response_batch(const csq_batch *batch, char *out);
+
+/* Bytes of a receipt at most.                                               */
+#define CS_RECEIPT_TEXT 80
+
+/**
+ * Write the JSON that answers a publish.
+ * @param to  receivers, where several may be named; 0: leave the member out
+ */
+apr_size_t cs_response_receipt(const unsigned char id[CSQ_ID_BYTES], int to,
+                               char out[CS_RECEIPT_TEXT]);
+
+/* A client that was refused, of several.                                    */
+typedef struct cs_refusal {
+    const char *client;
+    cs_problem problem;
+} cs_refusal;
+
+/**
+ * @param status    the HTTP status; 0: that of the problem's row
+ * @param detail    words about this request, NULL: none
+ * @param refusals  NULL: none
+ * @return JSON with a NUL behind it, in p
+ */
+char *cs_response_problem(cs_problem problem, int status, const char *detail,
+                          const cs_refusal *refusals, int n, apr_pool_t *p,
+                          apr_size_t *out_len);
+
+/** @return JSON with a NUL behind it, in p */
+char *cs_response_status(const csq_stats *stats, apr_pool_t *p, apr_size_t *out_len);
+
+/** UTC, RFC 3339 with milliseconds. */
+void cs_response_time(apr_time_t time, char out[CS_TIME_TEXT]);
+
+/** Decimal digits. @return bytes written, at most 20; no NUL behind them. */
+apr_size_t cs_response_number(apr_uint64_t value, char *out);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_send.c - hand an answer to httpd.
+ *
+ * One brigade for an answer: one heap bucket and EOS, never a FLUSH. What
+ * other modules left on the request for a file of the same name (a type, an
+ * encoding, a language, a wanted range) is taken off.
+ */
+#include "cs_compat.h"
+#include "cs_send.h"
+#include "cs_lifecycle.h"
+#include "cs_private.h"
+
+#include <apr_buckets.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <util_filter.h>
+
+APLOG_USE_MODULE(commserver);
+
+static void set_common(request_rec *r, int status)
+{
+    r->status = status;
+    r->status_line = NULL;
+    r->content_encoding = NULL;
+    r->content_languages = NULL;
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->subprocess_env, "no-gzip", "1");
+    apr_table_unset(r->headers_in, "Range");
+    if (!cs_state_get(r)->body_read && ap_request_has_body(r))
+        r->connection->keepalive = AP_CONN_CLOSE;
+}
+
+char *cs_send_buffer(request_rec *r, apr_size_t size)
+{
+    return apr_bucket_alloc(size, r->connection->bucket_alloc);
+}
+
+static int send_body(request_rec *r, int status, const char *type, char *buffer,
+                     apr_size_t len)
+{
+    apr_bucket_alloc_t *list = r->connection->bucket_alloc;
+    apr_bucket_brigade *brigade = apr_brigade_create(r->pool, list);
+    apr_status_t rv;
+
+    set_common(r, status);
+    ap_set_content_type(r, type);
+    APR_BRIGADE_INSERT_TAIL(brigade,
+                            apr_bucket_heap_create(buffer, len, apr_bucket_free, list));
+    APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_eos_create(list));
+    rv = ap_pass_brigade(r->output_filters, brigade);
+    if (rv != APR_SUCCESS && !r->connection->aborted) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
+                      "CS0020: cannot pass an answer to the output filters");
+    }
+    return OK;
+}
+
+int cs_send_json(request_rec *r, int status, char *buffer, apr_size_t len)
+{
+    return send_body(r, status, "application/json", buffer, len);
+}
+
+int cs_send_empty(request_rec *r, int status)
+{
+    set_common(r, status);
+    return OK;
+}
+
+void cs_send_retry_after(request_rec *r, unsigned least, unsigned spread)
+{
+    cs_send_number(r, "Retry-After", least + cs_lifecycle_jitter(spread + 1));
+}
+
+void cs_send_number(request_rec *r, const char *field, apr_int64_t value)
+{
+    char *text = apr_palloc(r->pool, 24);
+
+    text[cs_response_number((apr_uint64_t)value, text)] = '\0';
+    apr_table_setn(r->headers_out, field, text);
+}
+
+int cs_send_problem(request_rec *r, cs_problem problem, const char *detail)
+{
+    return cs_send_refusals(r, problem, 0, detail, NULL, 0);
+}
+
+int cs_send_refusals(request_rec *r, cs_problem problem, int status, const char *detail,
+                     const cs_refusal *refusals, int n)
+{
+    const cs_problem_row *row = cs_problem_get(problem);
+    apr_size_t len;
+    char *text = cs_response_problem(problem, status, detail, refusals, n, r->pool, &len);
+    char *buffer = cs_send_buffer(r, len + 1);
+
+    memcpy(buffer, text, len + 1);
+    if (cs_lifecycle_queue())
+        csq_counter_add(cs_lifecycle_queue(), problem, 1);
+    if (row->retry_after)
+        cs_send_retry_after(r, (unsigned)row->retry_after, (unsigned)row->retry_after);
+    return send_body(r, status ? status : row->status, "application/problem+json", buffer,
+                     len);
+}
+
+int cs_send_methods(request_rec *r, const char *allow)
+{
+    apr_table_setn(r->headers_out, "Allow", allow);
+    if (r->method_number == M_OPTIONS)
+        return cs_send_empty(r, HTTP_NO_CONTENT);
+    return cs_send_problem(r, CS_PROBLEM_METHOD,
+                           apr_pstrcat(r->pool, "allowed are ", allow, NULL));
+}
