@@ -41,7 +41,7 @@ static const char *path_in(const agent *a, const char *name)
     return support_text("%s/%s", a->directory, name);
 }
 
-/* ---- the agent ------------------------------------------------------------- */
+/* ---- the agent ----------------------------------------------------------- */
 
 static void print_server(FILE *file, const agent *a)
 {
@@ -197,7 +197,7 @@ int agent_log_count(const agent *a, const char *text)
     return n;
 }
 
-/* ---- a local application ------------------------------------------------------ */
+/* ---- a local application ------------------------------------------------- */
 
 local_app *local_open(const agent *a)
 {

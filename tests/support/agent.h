@@ -44,7 +44,7 @@ const char *agent_config(const agent *a);
 /** Times that text stands in what the agent logged. */
 int agent_log_count(const agent *a, const char *text);
 
-/* ---- a local application -------------------------------------------------- */
+/* ---- a local application ------------------------------------------------- */
 
 typedef struct local_app local_app;
 

@@ -36,7 +36,7 @@ struct http {
     http_answer answer; /* the last one                                      */
 };
 
-/* ---- connections ----------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------- */
 
 static SSL_CTX *tls_context(void)
 {
@@ -130,7 +130,7 @@ int http_socket(http *c)
     return c->fd;
 }
 
-/* ---- bytes ----------------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------- */
 
 /* Wait for events until the end; 0: it has passed. */
 static int wait_for(http *c, short events, long long end)
@@ -236,7 +236,7 @@ void http_send(http *c, const char *text)
     http_send_bytes(c, text, strlen(text));
 }
 
-/* ---- requests --------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------ */
 
 const char *http_auth(const char *user)
 {
@@ -276,7 +276,7 @@ void http_ask(http *c, const char *method, const char *path, const char *user,
         http_send(c, body);
 }
 
-/* ---- answers ---------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------- */
 
 /* Take len bytes from the front of what was received. */
 static char *take(http *c, size_t len)

@@ -38,7 +38,7 @@ void http_half_close(http *c);
 /** Its socket, for tests that need one. */
 int http_socket(http *c);
 
-/* ---- sending --------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------- */
 
 /** Send exactly this. */
 void http_send(http *c, const char *text);
@@ -60,7 +60,7 @@ const char *http_request(const char *method, const char *path, const char *user,
 /** "Authorization: Basic ...\r\n" for a user of httpd.h, in the ring. */
 const char *http_auth(const char *user);
 
-/* ---- receiving ------------------------------------------------------------- */
+/* ---- receiving ----------------------------------------------------------- */
 
 /** Read one whole answer within 20 seconds; interim (1xx) ones are skipped.
  *  It lives until the next read of this connection, or its close. */
@@ -88,7 +88,7 @@ int http_closed(http *c, int ms);
 /** Value of a header, NULL if there is none; in the ring. */
 const char *http_header(const http_answer *answer, const char *name);
 
-/* ---- HTTP/2 ---------------------------------------------------------------- */
+/* ---- HTTP/2 -------------------------------------------------------------- */
 
 /** One exchange over HTTP/2 (prior knowledge, or TLS when tls is set), by
  *  libcurl; head holds the last status line and headers. Lives as that of

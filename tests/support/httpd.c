@@ -40,7 +40,7 @@ static int is_prefork(const httpd *server)
     return server->options.mpm && strcmp(server->options.mpm, "prefork") == 0;
 }
 
-/* ---- starting ---------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------ */
 
 static int connects(int port)
 {
@@ -186,7 +186,7 @@ void httpd_configure(httpd *server, const char *config)
     httpd_write_config(&server->place, &server->options, server->config);
 }
 
-/* ---- ending ------------------------------------------------------------ */
+/* ---- ending -------------------------------------------------------------- */
 
 void httpd_signal(httpd *server, int number)
 {
@@ -255,7 +255,7 @@ void httpd_end(httpd *server)
     destroy(server);
 }
 
-/* ---- restarting -------------------------------------------------------- */
+/* ---- restarting ---------------------------------------------------------- */
 
 static int is_new(pid_t pid, const pid_t *old, int n)
 {
@@ -298,7 +298,7 @@ void httpd_graceful(httpd *server)
     restart_by(server, SIGUSR1);
 }
 
-/* ---- asking ------------------------------------------------------------ */
+/* ---- asking -------------------------------------------------------------- */
 
 const char *httpd_directory(const httpd *server)
 {

@@ -73,7 +73,7 @@ static const char tls_config[] = "Listen 127.0.0.1:@TLSPORT@\n"
                                  "    SSLCertificateKeyFile \"@DIR@/key.pem\"\n"
                                  "</VirtualHost>\n";
 
-/* ---- where httpd is ---------------------------------------------------- */
+/* ---- where httpd is ------------------------------------------------------ */
 
 const char *httpd_program(void)
 {
@@ -109,7 +109,7 @@ const char *const *httpd_environment(void)
     return environment;
 }
 
-/* ---- ports, users, certificate ----------------------------------------- */
+/* ---- ports, users, certificate ------------------------------------------- */
 
 static int bind_any(int *out_port)
 {

@@ -42,7 +42,7 @@ void process_pause(void)
     poll(NULL, 0, 5);
 }
 
-/* ---- starting --------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------ */
 
 /* A descriptor from which `text` can be read, for any length of text. */
 static int open_input(const char *text)
@@ -123,7 +123,7 @@ pid_t process_start(const process_options *options)
     return pid;
 }
 
-/* ---- ending ----------------------------------------------------------- */
+/* ---- ending -------------------------------------------------------------- */
 
 int process_ended(pid_t pid, int *out_status)
 {
@@ -190,7 +190,7 @@ void process_must(const char *const *argv)
     process_result_clear(&result);
 }
 
-/* ---- files ------------------------------------------------------------ */
+/* ---- files --------------------------------------------------------------- */
 
 char *process_read_file(const char *path)
 {

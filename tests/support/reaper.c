@@ -42,7 +42,7 @@ static int pipe_to_reaper = -1;
 static pid_t pipe_owner; /* the process whose reaper it is */
 static int lifeline[2] = { -1, -1 };
 
-/* ---- what a group has mapped ----------------------------------------- */
+/* ---- what a group has mapped --------------------------------------------- */
 
 static int group_of(pid_t pid)
 {
@@ -127,7 +127,7 @@ void reaper_kill_group(pid_t group)
     }
 }
 
-/* ---- the reaper ------------------------------------------------------- */
+/* ---- the reaper ---------------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *st, int flag,
                         struct FTW *ftw)
@@ -289,7 +289,7 @@ const char *reaper_temporary(void)
     return support_text("%s", path);
 }
 
-/* ---- the end of all reapers ------------------------------------------- */
+/* ---- the end of all reapers ---------------------------------------------- */
 
 void reaper_lifeline_open(void)
 {
