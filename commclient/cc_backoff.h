@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_backoff.h - how long to wait before the next try.
+ *
+ * Full jitter: a random pause between 0 and a bound that begins at one second
+ * and doubles up to a minute, so that agents cut off together do not come
+ * back together. Pure; the randomness is seeded by the caller.
+ */
+#ifndef CC_BACKOFF_H
+#define CC_BACKOFF_H
+
+#include "cc_compat.h"
+
+#define CC_BACKOFF_FIRST   1000   /* ms, bound of the first pause             */
+#define CC_BACKOFF_HIGHEST 60000  /* ms, bound of all later ones              */
+
+typedef struct cc_backoff {
+    uint64_t state;      /* of the generator                                  */
+    unsigned failures;   /* in a row                                          */
+} cc_backoff;
+
+void cc_backoff_init(cc_backoff *backoff, uint64_t seed);
+/** It worked: the next pause is a first one again. */
+void cc_backoff_reset(cc_backoff *backoff);
+/** Count a failure. @return milliseconds to wait. */
+unsigned cc_backoff_next(cc_backoff *backoff);
+/** A random number of 0..bound-1, bound > 0. */
+unsigned cc_backoff_random(cc_backoff *backoff, unsigned bound);
+
+#endif

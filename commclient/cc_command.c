@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_command.c - one line that an application sends to the agent.
+ */
+#include "cc_compat.h"
+#include "cc_command.h"
+#include "cc_config.h"
+#include "cc_json.h"
+
+#include <string.h>
+
+static const char *const codes[] = {
+    "",
+#define CC_ERROR_CODE(name, code, text) code,
+    CC_COMMAND_ERRORS(CC_ERROR_CODE)
+#undef CC_ERROR_CODE
+};
+
+static const char *const texts[] = {
+    "",
+#define CC_ERROR_TEXT(name, code, text) text,
+    CC_COMMAND_ERRORS(CC_ERROR_TEXT)
+#undef CC_ERROR_TEXT
+};
+
+const char *cc_command_error_code(cc_command_error error)
+{
+    return codes[error];
+}
+
+const char *cc_command_error_text(cc_command_error error)
+{
+    return texts[error];
+}
+
+typedef struct reading {
+    cc_json json;
+    cc_command *command;
+    int commands;               /* how many came                              */
+    cc_command_error error;     /* the first one                              */
+} reading;
+
+static void refuse(reading *r, cc_command_error error)
+{
+    if (r->error == CC_ERROR_NONE)
+        r->error = error;
+}
+
+static void read_text(reading *r, char *out, size_t size, cc_command_error too_long)
+{
+    cc_slice raw;
+
+    if (cc_json_peek(&r->json) != '"') {
+        cc_json_skip(&r->json, NULL, NULL);
+        refuse(r, CC_ERROR_BAD_COMMAND);
+    } else if (cc_json_string(&r->json, &raw) == CC_OK
+               && cc_json_decode(raw, out, size) != CC_OK) {
+        refuse(r, too_long);
+    }
+}
+
+static void read_subscribe(reading *r)
+{
+    cc_command *command = r->command;
+
+    command->kind = CC_COMMAND_SUBSCRIBE;
+    r->commands++;
+    read_text(r, command->app, sizeof(command->app), CC_ERROR_BAD_NAME);
+    if (r->error == CC_ERROR_NONE && !r->json.bad
+        && cc_name_check(command->app, strlen(command->app), CC_APP_MAX) != CC_OK)
+        refuse(r, CC_ERROR_BAD_NAME);
+}
+
+static void read_ack(reading *r)
+{
+    r->command->kind = CC_COMMAND_ACK;
+    r->commands++;
+    read_text(r, r->command->id, sizeof(r->command->id), CC_ERROR_UNKNOWN_ID);
+}
+
+static void read_status(reading *r)
+{
+    r->command->kind = CC_COMMAND_STATUS;
+    r->commands++;
+    cc_json_skip(&r->json, NULL, NULL);
+}
+
+static void read_window(reading *r)
+{
+    cc_slice value;
+    cc_json number;
+    uint64_t window = 0;
+
+    if (cc_json_skip(&r->json, &value, NULL) != CC_OK)
+        return;
+    cc_json_init(&number, value.data, value.len);
+    if (cc_json_integer(&number, &window) != CC_OK || cc_json_finish(&number) != CC_OK
+        || window < 1 || window > CC_WINDOW_MAX)
+        refuse(r, CC_ERROR_BAD_WINDOW);
+    else
+        r->command->window = (int)window;
+}
+
+static void read_watch(reading *r)
+{
+    char c = cc_json_peek(&r->json);
+
+    if (c == 't' || c == 'f') {
+        cc_json_boolean(&r->json, &r->command->watch);
+        return;
+    }
+    cc_json_skip(&r->json, NULL, NULL);
+    refuse(r, CC_ERROR_BAD_COMMAND);
+}
+
+static const struct member {
+    const char *name;
+    void (*read)(reading *r);
+} members[] = {
+    { "subscribe", read_subscribe },
+    { "ack", read_ack },
+    { "status", read_status },
+    { "window", read_window },
+    { "watch", read_watch },
+};
+
+static void read_member(reading *r, cc_slice raw)
+{
+    char name[16];
+    size_t i;
+
+    if (cc_json_decode(raw, name, sizeof(name)) == CC_OK) {
+        for (i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+            if (strcmp(name, members[i].name) == 0) {
+                members[i].read(r);
+                return;
+            }
+        }
+    }
+    cc_json_skip(&r->json, NULL, NULL);
+}
+
+cc_command_error cc_command_parse(const char *data, size_t len, cc_command *out_command)
+{
+    reading r;
+    cc_slice name;
+    int first = 1;
+
+    memset(out_command, 0, sizeof(*out_command));
+    memset(&r, 0, sizeof(r));
+    r.command = out_command;
+    cc_json_init(&r.json, data, len);
+    if (cc_json_enter(&r.json, '{') != CC_OK)
+        return CC_ERROR_BAD_JSON;
+    while (cc_json_next_member(&r.json, &first, &name))
+        read_member(&r, name);
+    if (cc_json_finish(&r.json) != CC_OK)
+        return CC_ERROR_BAD_JSON;
+    if (r.commands == 0)
+        return CC_ERROR_UNKNOWN_COMMAND;
+    if (r.commands > 1)
+        return CC_ERROR_BAD_COMMAND;
+    return r.error;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_command.h - one line that an application sends to the agent. Pure.
+ */
+#ifndef CC_COMMAND_H
+#define CC_COMMAND_H
+
+#include "cc_compat.h"
+#include "cc_memory.h"
+#include "cc_name.h"
+#include "cc_status.h"
+
+/* What a line can be too wrong for; `code` of {"error":...}. */
+#define CC_COMMAND_ERRORS(X)                                                  \
+    X(BAD_JSON,        "bad-json",        "the line is not a JSON object")    \
+    X(UNKNOWN_COMMAND, "unknown-command",                                     \
+      "no known command: subscribe, ack and status are")                      \
+    X(BAD_COMMAND,     "bad-command",                                         \
+      "one command a line; subscribe and ack take a string, window a number," \
+      " watch true or false")                                                 \
+    X(BAD_NAME,        "bad-name",                                            \
+      "an application is named by up to 64 letters, digits, '.', '_' and"     \
+      " '-', a letter or digit first")                                        \
+    X(BAD_WINDOW,      "bad-window",  "a window is a number from 1 to 10000") \
+    X(TOO_MANY,        "too-many",    "this connection has all the"           \
+      " subscriptions it may have")                                           \
+    X(CONFLICT,        "conflict",    "this connection watches the"           \
+      " application or takes its messages: not both")                         \
+    X(UNKNOWN_ID,      "unknown-id",  "there never was a message with this id") \
+    X(LINE_TOO_LONG,   "line-too-long", "the line is longer than max_line")   \
+    X(STORAGE,         "storage",     "the agent cannot use its inbox now")   \
+    X(LEFT_OUT,        "left-out",    "copies were left out because this"     \
+      " connection was not read fast enough")                                 \
+    X(NOT_PERMITTED,   "not-permitted", "this socket belongs to another user") \
+    X(BUSY,            "busy",        "the agent has all the connections it may have")
+
+typedef enum {
+    CC_ERROR_NONE,
+#define CC_ERROR_ENUM(name, code, text) CC_ERROR_##name,
+    CC_COMMAND_ERRORS(CC_ERROR_ENUM)
+#undef CC_ERROR_ENUM
+    CC_ERROR_COUNT
+} cc_command_error;
+
+const char *cc_command_error_code(cc_command_error error);
+const char *cc_command_error_text(cc_command_error error);
+
+typedef enum { CC_COMMAND_SUBSCRIBE, CC_COMMAND_ACK, CC_COMMAND_STATUS } cc_command_kind;
+
+typedef struct cc_command {
+    cc_command_kind kind;
+    char app[CC_APP_MAX + 1];   /* subscribe                                  */
+    int window;                 /* subscribe; 0: not given                    */
+    int watch;                  /* subscribe                                  */
+    char id[CC_ID_MAX + 1];     /* ack                                        */
+} cc_command;
+
+/** Members that are not known are ignored.
+ *  @return CC_ERROR_NONE or what is wrong. */
+cc_command_error cc_command_parse(const char *data, size_t len, cc_command *out_command);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_config.h - the configuration file, read and checked as a whole.
+ *
+ * An INI file: [agent], one [server NAME] for each server, [app NAME] where an
+ * application needs more than the defaults. Whatever is not known or not
+ * right is refused with file, line and what is allowed; nothing is guessed.
+ * Secrets are never in it: it names the files that hold them (cc_secret.h).
+ */
+#ifndef CC_CONFIG_H
+#define CC_CONFIG_H
+
+#include "cc_compat.h"
+#include "cc_name.h"
+#include "cc_status.h"
+
+#define CC_WINDOW_DEFAULT 16
+#define CC_WINDOW_MAX     10000
+
+typedef struct cc_server_config {
+    char name[CC_SERVER_MAX + 1];
+    char device[CC_DEVICE_MAX + 1];
+    char *url;             /* of the poll handler, http or https              */
+    char *user;            /* NULL: none                                      */
+    char *password_file;   /* NULL: none; goes with user                      */
+    char *token_file;      /* NULL: none; a bearer token                      */
+    char *cert;            /* PEM file of the client certificate, or NULL     */
+    char *key;             /* PEM file of its key, or NULL                    */
+    char *ca;              /* PEM file of authorities, NULL: the system's     */
+    char *proxy;           /* NULL: what the environment says                 */
+    int wait;              /* seconds a poll may be held, 1..3600             */
+    int connect_timeout;   /* seconds, 1..300                                 */
+    unsigned line;         /* where its section begins                        */
+} cc_server_config;
+
+typedef struct cc_app_config {
+    char name[CC_APP_MAX + 1];
+    char **servers;        /* who may feed it                                 */
+    size_t server_count;   /* 0: not said                                     */
+    int window;            /* of subscribers that do not name one             */
+    unsigned line;
+} cc_app_config;
+
+typedef struct cc_config {
+    char *file;            /* where it was read from                          */
+    char *socket;          /* path of the Unix socket                         */
+    char *inbox;           /* path of the inbox                               */
+    int64_t inbox_max;     /* bytes, with CC_INBOX_MESSAGE_COST each          */
+    cc_server_config *servers;
+    size_t server_count;
+    cc_app_config *apps;
+    size_t app_count;
+} cc_config;
+
+/**
+ * Read a file. Every member is set, defaults where the file is silent.
+ * @param out_error  text for the user, to be freed; NULL when CC_OK
+ * @return CC_OK, CC_BAD_CONFIG, CC_NOT_FOUND, CC_SYSTEM
+ */
+cc_status cc_config_read(const char *file, cc_config **out_config, char **out_error);
+void cc_config_destroy(cc_config *config);
+
+/** NULL when the application has no section. */
+const cc_app_config *cc_config_find_app(const cc_config *config, const char *name);
+
+/** May this server feed this application? With one server it may feed all that
+ *  say nothing; with several only those that name it. */
+int cc_config_may_feed(const cc_config *config, const char *server, const char *app);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_dispatch.h - which message goes to which application, and what is known
+ * about it.
+ *
+ * Between the servers (cc_poller), the inbox and the local connections
+ * (cc_peer). A batch is committed to the inbox first, then handed to who
+ * subscribes, straight from memory. Subscribers of one name compete: each
+ * message goes to one of them, in order as far as their windows allow; when
+ * one goes away, what it has not acknowledged goes to another. Watchers get
+ * copies.
+ *
+ * Acknowledgements are collected and committed together: at once when little
+ * happens, every few milliseconds when much does. Only then are they answered.
+ *
+ * Nothing here waits for an application: a connection that has no room is
+ * passed over until it says cc_dispatch_ready().
+ */
+#ifndef CC_DISPATCH_H
+#define CC_DISPATCH_H
+
+#include "cc_compat.h"
+#include "cc_config.h"
+#include "cc_envelope.h"
+#include "cc_inbox.h"
+#include "cc_status.h"
+
+struct event_base;
+
+#define CC_SUBSCRIPTIONS_MAX 256   /* of one connection                       */
+
+typedef struct cc_dispatch cc_dispatch;
+typedef struct cc_client cc_client;
+
+typedef struct cc_delivery {
+    cc_slice body;         /* as cc_envelope.body                             */
+    size_t head_len;
+    const char *server;
+    int attempt;           /* 1: surely never given before                    */
+} cc_delivery;
+
+typedef struct cc_gap_notice {
+    const char *id;
+    const char *app;
+    const char *server;
+    int64_t count;         /* 0: unknown                                      */
+} cc_gap_notice;
+
+/* How a connection is reached. None of these may detach a client, and all
+ * only append to what is sent later.                                         */
+typedef struct cc_client_calls {
+    /* 1: it takes another message now. */
+    int (*has_room)(void *baton);
+    void (*message)(void *baton, const cc_delivery *delivery);
+    /* A copy for a watcher; may be left out when there is no room. */
+    void (*copy)(void *baton, const cc_delivery *delivery);
+    void (*gap)(void *baton, const cc_gap_notice *gap);
+    void (*acked)(void *baton, const char *id);
+} cc_client_calls;
+
+/** `config` and `inbox` must outlive it. */
+cc_dispatch *cc_dispatch_create(const cc_config *config, cc_inbox *inbox,
+                                struct event_base *base);
+/** Commits what is collected. All clients must be detached. */
+void cc_dispatch_destroy(cc_dispatch *dispatch);
+
+/* ---- local side ------------------------------------------------------ */
+
+cc_client *cc_dispatch_attach(cc_dispatch *dispatch, const cc_client_calls *calls,
+                              void *baton);
+/** What it has not acknowledged goes to others. */
+void cc_dispatch_detach(cc_client *client);
+
+/**
+ * Messages of `app` for this client from now on. They begin to flow with the
+ * next cc_dispatch_ready(), so that the caller can answer first. Again for the
+ * same name: changes the window.
+ * @param window  messages at most unacknowledged; 0: what is configured
+ * @param watch   copies only
+ * @return CC_OK; CC_TOO_LARGE: too many subscriptions; CC_DUPLICATE: it
+ *         watches already and now wants to take, or the reverse; CC_STORAGE.
+ */
+cc_status cc_dispatch_subscribe(cc_client *client, const char *app, int window, int watch);
+
+/**
+ * A message or a gap is done with. calls.acked follows after the commit.
+ * @return CC_OK; CC_NOT_FOUND: there never was one with this id; CC_STORAGE.
+ */
+cc_status cc_dispatch_acknowledge(cc_client *client, const char *id);
+
+/** It has room again, or has just subscribed. */
+void cc_dispatch_ready(cc_client *client);
+
+/* ---- server side ----------------------------------------------------- */
+
+typedef struct cc_intake {
+    size_t stored;         /* messages that are new                           */
+    size_t duplicates;
+    size_t buried;         /* that cannot be used                             */
+    size_t expired;        /* before they arrived                             */
+} cc_intake;
+
+/**
+ * Take over a batch: commit its messages, its gap and its cursor in one
+ * transaction, then hand the messages on.
+ * @param skew  ms that the server's clock is ahead of ours
+ * @return CC_OK: the cursor may be acknowledged; CC_STORAGE, CC_DAMAGED:
+ *         nothing was taken over.
+ */
+cc_status cc_dispatch_take(cc_dispatch *dispatch, const char *server,
+                           const cc_batch *batch, int64_t skew, int64_t now,
+                           cc_intake *out_intake);
+
+/** Commit a cursor that came without messages. */
+cc_status cc_dispatch_take_cursor(cc_dispatch *dispatch, const char *server,
+                                  cc_slice cursor);
+
+/** Put an answer that is no batch on the dead list and go on behind it. */
+cc_status cc_dispatch_take_unusable(cc_dispatch *dispatch, const char *server,
+                                    cc_slice cursor, const char *why, cc_slice raw,
+                                    int64_t now);
+
+/** @return CC_OK, CC_EMPTY: none yet, CC_STORAGE, CC_DAMAGED. */
+cc_status cc_dispatch_cursor(cc_dispatch *dispatch, const char *server,
+                             char out_cursor[CC_CURSOR_MAX + 1]);
+
+/** 1 when the inbox holds as much as it may: do not poll. */
+int cc_dispatch_is_full(const cc_dispatch *dispatch);
+
+/** The last error of the inbox, for a log line. */
+const char *cc_dispatch_error(const cc_dispatch *dispatch);
+
+/* ---- upkeep and numbers ---------------------------------------------- */
+
+/** Commit the acknowledgements collected so far and answer them. */
+cc_status cc_dispatch_commit(cc_dispatch *dispatch);
+
+/** 1 when the inbox turned out to be damaged: the agent must stop, and finds
+ *  a remedy when it is started again. */
+int cc_dispatch_is_damaged(const cc_dispatch *dispatch);
+
+typedef struct cc_app_info {
+    const char *name;
+    unsigned subscribers;
+    unsigned watchers;
+    int64_t waiting;          /* not given to anybody now                     */
+    int64_t unacknowledged;   /* given, not acknowledged                      */
+} cc_app_info;
+
+/** Every application that has messages, subscribers or watchers. */
+void cc_dispatch_apps(cc_dispatch *dispatch,
+                      void (*each)(void *baton, const cc_app_info *info), void *baton);
+
+#endif

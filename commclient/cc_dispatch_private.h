@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_dispatch_private.h - the structures behind cc_dispatch.h.
+ *
+ * Invariants:
+ *  1. An app is in memory while it has subscriptions; its messages are in
+ *     memory only while one of them takes (not just watches).
+ *  2. app.pending and all subscriptions' `given` hold, sorted by seq, every
+ *     message of the app with seq <= app.loaded, and none above. Above it
+ *     there may be more in the inbox when app.more is set.
+ *  3. A message in memory is marked in the inbox as given (attempt >= 1)
+ *     before it can be given; so after a crash an attempt of 1 is never told
+ *     for one that was on its way.
+ *  4. Every message in memory is in the table by id, once.
+ */
+#ifndef CC_DISPATCH_PRIVATE_H
+#define CC_DISPATCH_PRIVATE_H
+
+#include "cc_compat.h"
+#include "cc_dispatch.h"
+
+#include <event2/event.h>
+#include <sys/queue.h>
+
+#define CC_APP_BUCKETS 256
+
+typedef struct cc_message {
+    TAILQ_ENTRY(cc_message) link;     /* app.pending or subscription.given    */
+    struct cc_message *next;          /* same bucket of the table by id       */
+    struct cc_app *app;
+    struct cc_subscription *owner;    /* NULL: pending                        */
+    int64_t seq;
+    int64_t expires;                  /* ms, our clock; 0: never              */
+    int attempt;                      /* to tell when it is given next        */
+    char *body;                       /* NULL: read it from the inbox         */
+    size_t body_len;
+    size_t head_len;
+    char id[CC_ID_MAX + 1];
+    char server[CC_SERVER_MAX + 1];
+} cc_message;
+
+TAILQ_HEAD(cc_messages, cc_message);
+
+typedef struct cc_gap {
+    TAILQ_ENTRY(cc_gap) link;
+    struct cc_subscription *owner;    /* told and not acknowledged; NULL: not */
+    int listed;                       /* found again while reading the inbox  */
+    int64_t count;
+    char id[CC_GAP_ID_MAX];
+    char server[CC_SERVER_MAX + 1];
+} cc_gap;
+
+typedef struct cc_subscription {
+    TAILQ_ENTRY(cc_subscription) of_app;
+    TAILQ_ENTRY(cc_subscription) of_client;
+    struct cc_app *app;
+    cc_client *client;
+    struct cc_messages given;         /* sorted by seq                        */
+    int window;
+    int count;                        /* of `given`                           */
+    int watch;
+} cc_subscription;
+
+TAILQ_HEAD(cc_subscriptions, cc_subscription);
+
+typedef struct cc_app {
+    struct cc_app *next;              /* same bucket                          */
+    struct cc_messages pending;       /* sorted by seq                        */
+    TAILQ_HEAD(, cc_gap) gaps;
+    struct cc_subscriptions takers;   /* the next one to be served first      */
+    struct cc_subscriptions watchers;
+    int64_t loaded;                   /* invariant 2                          */
+    int more;
+    int incoming;                     /* of the batch that is being taken     */
+    int touched;                      /* something came: see to it            */
+    size_t pending_count;
+    size_t pending_bytes;             /* of bodies in memory                  */
+    char name[CC_APP_MAX + 1];
+} cc_app;
+
+struct cc_client {
+    cc_dispatch *dispatch;
+    const cc_client_calls *calls;
+    void *baton;
+    struct cc_subscriptions subscriptions;
+    int subscription_count;
+};
+
+/* One change that waits for the next commit. */
+typedef enum { CC_CHANGE_REMOVE, CC_CHANGE_ATTEMPT, CC_CHANGE_GAP, CC_CHANGE_NONE }
+    cc_change_kind;
+
+typedef struct cc_change {
+    cc_change_kind kind;
+    int attempt;
+    int64_t seq;
+    cc_client *answer;                /* who is told; NULL: nobody            */
+    char app[CC_APP_MAX + 1];
+    char id[CC_ID_MAX + 1];
+} cc_change;
+
+struct cc_dispatch {
+    const cc_config *config;
+    cc_inbox *inbox;
+    struct event *commit_timer;
+    struct event *expiry_timer;
+    cc_app *apps[CC_APP_BUCKETS];
+    cc_message **table;               /* messages by id                       */
+    size_t buckets;                   /* of it, a power of two                */
+    size_t message_count;
+    cc_change *changes;
+    size_t change_count, change_room;
+    struct accepted *accepted;        /* of the batch being taken             */
+    size_t accepted_room;
+    int64_t last_commit;              /* ms, monotonic                        */
+    int64_t last_expiry;              /* ms, wall clock                       */
+    int failing;                      /* the last commit failed: said so      */
+    int damaged;
+};
+
+/* cc_queue.c: the messages of an app in memory */
+cc_app *cc_queue_find_app(cc_dispatch *d, const char *data, size_t len);
+cc_app *cc_queue_get_app(cc_dispatch *d, const char *name);
+void cc_queue_release_app(cc_dispatch *d, cc_app *app);
+/** 1 when a message that comes now can be held in memory. */
+int cc_queue_can_hold(const cc_app *app);
+void cc_queue_append(cc_dispatch *d, cc_app *app, const cc_stored *stored);
+cc_message *cc_queue_find(cc_dispatch *d, const char *id, const cc_client *client);
+/** Take it out of all lists and free it. */
+void cc_queue_drop(cc_dispatch *d, cc_message *message);
+/** All that this subscription was given is to be given again. */
+void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription);
+/** Nobody takes any more: what is in memory is let go. */
+void cc_queue_forget(cc_dispatch *d, cc_app *app);
+/** Give as much as can be given. */
+void cc_queue_pump(cc_dispatch *d, cc_app *app);
+/** Read the gaps of the app from the inbox again. */
+void cc_queue_read_gaps(cc_dispatch *d, cc_app *app);
+
+/* cc_dispatch.c */
+cc_change *cc_dispatch_add_change(cc_dispatch *d, cc_change_kind kind);
+cc_status cc_dispatch_apply(cc_dispatch *d);    /* within a transaction       */
+void cc_dispatch_applied(cc_dispatch *d, cc_status status);
+void cc_dispatch_schedule(cc_dispatch *d);
+void cc_dispatch_note(cc_dispatch *d, cc_status status);
+
+#endif

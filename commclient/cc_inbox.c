@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_inbox.c - messages, cursors, gaps and the dead list in the inbox.
+ *
+ * Opening the file is cc_inbox_open.c, the ids that were here cc_seen.c.
+ */
+#include "cc_compat.h"
+#include "cc_inbox_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define DEAD_MAX       1000         /* messages on the dead list              */
+#define DEAD_BYTES_MAX (64 << 20)   /* bytes of them                          */
+#define EXPIRY_STEP    30000        /* ms between two searches for the expired*/
+
+const char *cc_inbox_error(const cc_inbox *inbox)
+{
+    return inbox->error;
+}
+
+cc_status cc_inbox_fail(cc_inbox *inbox)
+{
+    int code = sqlite3_errcode(inbox->db);
+
+    snprintf(inbox->error, sizeof(inbox->error), "%s", sqlite3_errmsg(inbox->db));
+    return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? CC_DAMAGED : CC_STORAGE;
+}
+
+sqlite3_stmt *cc_inbox_statement(cc_inbox *inbox, int statement)
+{
+    return inbox->statements[statement];
+}
+
+/* The bytes are bound as they are and must live until the reset. */
+void cc_inbox_bind(sqlite3_stmt *statement, int index, cc_slice text)
+{
+    sqlite3_bind_text(statement, index, text.data ? text.data : "", (int)text.len,
+                      SQLITE_STATIC);
+}
+
+void cc_inbox_bind_text(sqlite3_stmt *statement, int index, const char *text)
+{
+    sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
+}
+
+cc_status cc_inbox_step(cc_inbox *inbox, int statement)
+{
+    switch (sqlite3_step(inbox->statements[statement])) {
+    case SQLITE_ROW:
+        return CC_OK;
+    case SQLITE_DONE:
+        return CC_EMPTY;
+    default:
+        return cc_inbox_fail(inbox);
+    }
+}
+
+cc_status cc_inbox_run(cc_inbox *inbox, int statement)
+{
+    cc_status status = cc_inbox_step(inbox, statement);
+
+    sqlite3_reset(inbox->statements[statement]);
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
+cc_status cc_inbox_begin(cc_inbox *inbox)
+{
+    inbox->committed = inbox->totals;
+    return cc_inbox_run(inbox, CC_SQL_BEGIN);
+}
+
+cc_status cc_inbox_commit(cc_inbox *inbox)
+{
+    cc_status status = cc_inbox_run(inbox, CC_SQL_COMMIT);
+
+    if (status != CC_OK)
+        cc_inbox_rollback(inbox);
+    return status;
+}
+
+void cc_inbox_rollback(cc_inbox *inbox)
+{
+    if (!sqlite3_get_autocommit(inbox->db))
+        sqlite3_step(inbox->statements[CC_SQL_ROLLBACK]);
+    sqlite3_reset(inbox->statements[CC_SQL_ROLLBACK]);
+    inbox->totals = inbox->committed;
+}
+
+cc_status cc_inbox_count(cc_inbox *inbox)
+{
+    cc_inbox_totals *totals = &inbox->totals;
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_TOTALS];
+
+    if (cc_inbox_step(inbox, CC_SQL_TOTALS) != CC_OK)
+        goto fail;
+    totals->messages = sqlite3_column_int64(statement, 0);
+    totals->bytes = sqlite3_column_int64(statement, 1);
+    totals->next_seq = sqlite3_column_int64(statement, 2) + 1;
+    sqlite3_reset(statement);
+    statement = inbox->statements[CC_SQL_DEAD_TOTALS];
+    if (cc_inbox_step(inbox, CC_SQL_DEAD_TOTALS) != CC_OK)
+        goto fail;
+    totals->dead = sqlite3_column_int64(statement, 0);
+    totals->dead_bytes = sqlite3_column_int64(statement, 1);
+    sqlite3_reset(statement);
+    totals->next_expiry = totals->messages > 0 ? 0 : INT64_MAX;
+    if (totals->messages < 0 || totals->bytes < 0 || totals->next_seq < 1)
+        return CC_DAMAGED;
+    return CC_OK;
+fail:
+    sqlite3_reset(statement);
+    return cc_inbox_fail(inbox);
+}
+
+void cc_inbox_usage_get(const cc_inbox *inbox, cc_inbox_usage *out_usage)
+{
+    out_usage->messages = inbox->totals.messages;
+    out_usage->bytes = inbox->totals.bytes
+                       + inbox->totals.messages * CC_INBOX_MESSAGE_COST;
+    out_usage->dead = inbox->totals.dead;
+}
+
+/* ---- cursors --------------------------------------------------------- */
+
+static cc_slice column_slice(sqlite3_stmt *statement, int column)
+{
+    cc_slice slice;
+
+    slice.data = sqlite3_column_blob(statement, column);
+    slice.len = (size_t)sqlite3_column_bytes(statement, column);
+    if (slice.data == NULL)
+        slice.len = 0;
+    return slice;
+}
+
+static const char *column_text(sqlite3_stmt *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column);
+
+    return text != NULL ? (const char *)text : "";
+}
+
+cc_status cc_inbox_cursor_get(cc_inbox *inbox, const char *server,
+                              char out_cursor[CC_CURSOR_MAX + 1])
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_CURSOR_GET];
+    cc_status status;
+    cc_slice value;
+
+    out_cursor[0] = '\0';
+    cc_inbox_bind_text(statement, 1, server);
+    status = cc_inbox_step(inbox, CC_SQL_CURSOR_GET);
+    if (status == CC_OK) {
+        value = column_slice(statement, 0);
+        if (cc_name_cursor_check(value.data, value.len) == CC_OK) {
+            memcpy(out_cursor, value.data, value.len);
+            out_cursor[value.len] = '\0';
+        } else {
+            status = CC_EMPTY;
+        }
+    }
+    sqlite3_reset(statement);
+    return status;
+}
+
+cc_status cc_inbox_cursor_set(cc_inbox *inbox, const char *server, cc_slice cursor)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_CURSOR_SET];
+
+    cc_inbox_bind_text(statement, 1, server);
+    cc_inbox_bind(statement, 2, cursor);
+    return cc_inbox_run(inbox, CC_SQL_CURSOR_SET);
+}
+
+/* ---- messages -------------------------------------------------------- */
+
+static int64_t local_expiry(int64_t expires, int64_t skew)
+{
+    if (expires <= 0)
+        return 0;
+    return expires - skew > 1 ? expires - skew : 1;
+}
+
+static cc_status insert_message(cc_inbox *inbox, const char *server,
+                                const cc_envelope *envelope, int64_t expires,
+                                int attempt)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_ADD];
+
+    cc_inbox_bind(statement, 1, envelope->app);
+    sqlite3_bind_int64(statement, 2, inbox->totals.next_seq);
+    sqlite3_bind_int64(statement, 3, (int64_t)envelope->body.len);
+    sqlite3_bind_int64(statement, 4, expires);
+    sqlite3_bind_int(statement, 5, attempt);
+    sqlite3_bind_int64(statement, 6, (int64_t)envelope->head_len);
+    cc_inbox_bind_text(statement, 7, server);
+    cc_inbox_bind(statement, 8, envelope->id);
+    sqlite3_bind_blob(statement, 9, envelope->body.data, (int)envelope->body.len,
+                      SQLITE_STATIC);
+    return cc_inbox_run(inbox, CC_SQL_ADD);
+}
+
+cc_status cc_inbox_add(cc_inbox *inbox, const char *server,
+                       const cc_envelope *envelope, int64_t skew, int64_t now,
+                       int attempt, int64_t *out_seq)
+{
+    int64_t expires = local_expiry(envelope->expires, skew);
+    cc_status status;
+
+    status = cc_seen_add(inbox, server, envelope->id, envelope->expires, now);
+    if (status != CC_OK)
+        return status;
+    status = insert_message(inbox, server, envelope, expires, attempt);
+    if (status != CC_OK)
+        return status;
+    *out_seq = inbox->totals.next_seq++;
+    inbox->totals.messages++;
+    inbox->totals.bytes += (int64_t)envelope->body.len;
+    if (expires > 0 && expires < inbox->totals.next_expiry)
+        inbox->totals.next_expiry = expires;
+    return CC_OK;
+}
+
+cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_SIZE];
+    int64_t size = 0;
+    cc_status status;
+
+    cc_inbox_bind_text(statement, 1, app);
+    sqlite3_bind_int64(statement, 2, seq);
+    status = cc_inbox_step(inbox, CC_SQL_SIZE);
+    if (status == CC_OK)
+        size = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    if (status != CC_OK)
+        return status == CC_EMPTY ? CC_OK : status;
+
+    statement = inbox->statements[CC_SQL_REMOVE];
+    cc_inbox_bind_text(statement, 1, app);
+    sqlite3_bind_int64(statement, 2, seq);
+    status = cc_inbox_run(inbox, CC_SQL_REMOVE);
+    if (status == CC_OK) {
+        inbox->totals.messages--;
+        inbox->totals.bytes -= size;
+    }
+    return status;
+}
+
+cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,
+                               int attempt)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_ATTEMPT];
+
+    cc_inbox_bind_text(statement, 1, app);
+    sqlite3_bind_int64(statement, 2, seq);
+    sqlite3_bind_int(statement, 3, attempt);
+    return cc_inbox_run(inbox, CC_SQL_ATTEMPT);
+}
+
+cc_status cc_inbox_find(cc_inbox *inbox, const char *id,
+                        char out_app[CC_APP_MAX + 1], int64_t *out_seq)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_BY_ID];
+    cc_status status;
+
+    status = cc_seen_find(inbox, id);
+    if (status != CC_OK)
+        return status == CC_EMPTY ? CC_NOT_FOUND : status;
+    cc_inbox_bind_text(statement, 1, id);
+    status = cc_inbox_step(inbox, CC_SQL_BY_ID);
+    if (status == CC_OK) {
+        snprintf(out_app, CC_APP_MAX + 1, "%s", column_text(statement, 0));
+        *out_seq = sqlite3_column_int64(statement, 1);
+    }
+    sqlite3_reset(statement);
+    return status;
+}
+
+/* Fill `stored` from a row. A row that the agent cannot have written makes
+ * the file a damaged one. */
+static cc_status read_row(cc_inbox *inbox, sqlite3_stmt *statement, cc_stored *stored)
+{
+    int64_t head = sqlite3_column_int64(statement, 3);
+    int64_t attempt = sqlite3_column_int64(statement, 2);
+
+    stored->seq = sqlite3_column_int64(statement, 0);
+    stored->expires = sqlite3_column_int64(statement, 1);
+    stored->attempt = attempt < 0 || attempt > INT32_MAX - 1 ? 1 : (int)attempt;
+    stored->server = column_text(statement, 4);
+    stored->id = column_text(statement, 5);
+    stored->body = column_slice(statement, 6);
+    stored->head_len = (size_t)head;
+    if (head <= 0 || (size_t)head >= stored->body.len
+        || stored->body.data[head] != ','
+        || memchr(stored->body.data, '\n', stored->body.len) != NULL
+        || cc_name_id_check(stored->id, strlen(stored->id)) != CC_OK
+        || cc_name_check(stored->server, strlen(stored->server), CC_SERVER_MAX)
+           != CC_OK) {
+        snprintf(inbox->error, sizeof(inbox->error),
+                 "a message in it is not as the agent writes them");
+        return CC_DAMAGED;
+    }
+    return CC_OK;
+}
+
+static cc_status load_rows(cc_inbox *inbox, size_t max_bytes, int64_t *out_last,
+                           void (*each)(void *baton, const cc_stored *stored),
+                           void *baton)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_LOAD];
+    cc_stored stored;
+    size_t bytes = 0;
+    cc_status status = CC_OK;
+
+    *out_last = 0;
+    while (bytes < max_bytes) {
+        status = cc_inbox_step(inbox, CC_SQL_LOAD);
+        if (status != CC_OK)
+            break;
+        status = read_row(inbox, statement, &stored);
+        if (status != CC_OK)
+            break;
+        each(baton, &stored);
+        *out_last = stored.seq;
+        bytes += stored.body.len;
+    }
+    sqlite3_reset(statement);
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
+cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int limit,
+                        size_t max_bytes,
+                        void (*each)(void *baton, const cc_stored *stored),
+                        void *baton)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_LOAD];
+    int64_t last;
+    cc_status status;
+
+    status = cc_inbox_begin(inbox);
+    if (status != CC_OK)
+        return status;
+    cc_inbox_bind_text(statement, 1, app);
+    sqlite3_bind_int64(statement, 2, after);
+    sqlite3_bind_int(statement, 3, limit);
+    status = load_rows(inbox, max_bytes, &last, each, baton);
+    if (status == CC_OK && last > 0) {
+        statement = inbox->statements[CC_SQL_GIVEN];
+        cc_inbox_bind_text(statement, 1, app);
+        sqlite3_bind_int64(statement, 2, after);
+        sqlite3_bind_int64(statement, 3, last);
+        status = cc_inbox_run(inbox, CC_SQL_GIVEN);
+    }
+    if (status != CC_OK) {
+        cc_inbox_rollback(inbox);
+        return status;
+    }
+    status = cc_inbox_commit(inbox);
+    return status == CC_OK && last == 0 ? CC_EMPTY : status;
+}
+
+cc_status cc_inbox_read(cc_inbox *inbox, const char *app, int64_t seq,
+                        void (*each)(void *baton, const cc_stored *stored),
+                        void *baton)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_READ];
+    cc_stored stored;
+    cc_status status;
+
+    cc_inbox_bind_text(statement, 1, app);
+    sqlite3_bind_int64(statement, 2, seq);
+    status = cc_inbox_step(inbox, CC_SQL_READ);
+    if (status == CC_OK)
+        status = read_row(inbox, statement, &stored);
+    if (status == CC_OK)
+        each(baton, &stored);
+    sqlite3_reset(statement);
+    return status;
+}
+
+int64_t cc_inbox_waiting(cc_inbox *inbox, const char *app)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_WAITING];
+    int64_t count = 0;
+
+    cc_inbox_bind_text(statement, 1, app);
+    if (cc_inbox_step(inbox, CC_SQL_WAITING) == CC_OK)
+        count = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return count;
+}
+
+cc_status cc_inbox_apps(cc_inbox *inbox,
+                        void (*each)(void *baton, const char *app, int64_t count),
+                        void *baton)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_APPS];
+    cc_status status;
+
+    while ((status = cc_inbox_step(inbox, CC_SQL_APPS)) == CC_OK)
+        each(baton, column_text(statement, 0), sqlite3_column_int64(statement, 1));
+    sqlite3_reset(statement);
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
+/* ---- the dead -------------------------------------------------------- */
+
+static cc_status drop_oldest_dead(cc_inbox *inbox)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_DEAD_OLDEST];
+    int64_t seq = 0, size = 0;
+    cc_status status;
+
+    status = cc_inbox_step(inbox, CC_SQL_DEAD_OLDEST);
+    if (status == CC_OK) {
+        seq = sqlite3_column_int64(statement, 0);
+        size = sqlite3_column_int64(statement, 1);
+    }
+    sqlite3_reset(statement);
+    if (status != CC_OK)
+        return status;
+    statement = inbox->statements[CC_SQL_DEAD_REMOVE];
+    sqlite3_bind_int64(statement, 1, seq);
+    status = cc_inbox_run(inbox, CC_SQL_DEAD_REMOVE);
+    inbox->totals.dead--;
+    inbox->totals.dead_bytes -= size;
+    return status;
+}
+
+cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app,
+                        cc_slice id, const char *why, cc_slice raw, int64_t now)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_BURY];
+    cc_status status;
+
+    sqlite3_bind_int64(statement, 1, now);
+    sqlite3_bind_int64(statement, 2, (int64_t)raw.len);
+    cc_inbox_bind_text(statement, 3, server);
+    cc_inbox_bind(statement, 4, app);
+    cc_inbox_bind(statement, 5, id);
+    cc_inbox_bind_text(statement, 6, why);
+    sqlite3_bind_blob(statement, 7, raw.len ? raw.data : "", (int)raw.len,
+                      SQLITE_STATIC);
+    status = cc_inbox_run(inbox, CC_SQL_BURY);
+    if (status != CC_OK)
+        return status;
+    inbox->totals.dead++;
+    inbox->totals.dead_bytes += (int64_t)raw.len;
+    while (status == CC_OK && inbox->totals.dead > 1
+           && (inbox->totals.dead > DEAD_MAX
+               || inbox->totals.dead_bytes > DEAD_BYTES_MAX))
+        status = drop_oldest_dead(inbox);
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
+/* ---- gaps ------------------------------------------------------------ */
+
+static void new_gap_id(char out[CC_GAP_ID_MAX])
+{
+    uint64_t number = 0;
+
+    if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+        abort();
+    snprintf(out, CC_GAP_ID_MAX, "gap.%016llx", (unsigned long long)number);
+}
+
+cc_status cc_inbox_gap_add(cc_inbox *inbox, const char *server, const char *app,
+                           int64_t count)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_GAP_ADD];
+    char id[CC_GAP_ID_MAX];
+
+    new_gap_id(id);
+    cc_inbox_bind_text(statement, 1, app);
+    cc_inbox_bind_text(statement, 2, server);
+    cc_inbox_bind_text(statement, 3, id);
+    sqlite3_bind_int64(statement, 4, count);
+    return cc_inbox_run(inbox, CC_SQL_GAP_ADD);
+}
+
+cc_status cc_inbox_gap_add_unknown(cc_inbox *inbox, const char *server)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_APP_NAMES];
+    cc_status status, added = CC_OK;
+
+    while (added == CC_OK && (status = cc_inbox_step(inbox, CC_SQL_APP_NAMES)) == CC_OK)
+        added = cc_inbox_gap_add(inbox, server, column_text(statement, 0), 0);
+    sqlite3_reset(statement);
+    if (added != CC_OK)
+        return added;
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
+cc_status cc_inbox_gap_remove(cc_inbox *inbox, const char *id)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_GAP_REMOVE];
+
+    cc_inbox_bind_text(statement, 1, id);
+    return cc_inbox_run(inbox, CC_SQL_GAP_REMOVE);
+}
+
+cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
+                        void (*each)(void *baton, const char *server,
+                                     const char *id, int64_t count),
+                        void *baton)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_GAPS];
+    cc_status status;
+
+    cc_inbox_bind_text(statement, 1, app);
+    while ((status = cc_inbox_step(inbox, CC_SQL_GAPS)) == CC_OK)
+        each(baton, column_text(statement, 0), column_text(statement, 1),
+             sqlite3_column_int64(statement, 2));
+    sqlite3_reset(statement);
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
+cc_status cc_inbox_app_add(cc_inbox *inbox, const char *app)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_APP_ADD];
+
+    cc_inbox_bind_text(statement, 1, app);
+    return cc_inbox_run(inbox, CC_SQL_APP_ADD);
+}
+
+/* ---- expiry ---------------------------------------------------------- */
+
+int64_t cc_inbox_next_expiry(const cc_inbox *inbox)
+{
+    return inbox->totals.next_expiry;
+}
+
+static cc_status find_next_expiry(cc_inbox *inbox, int64_t now)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_NEXT_EXPIRY];
+    int64_t next = INT64_MAX;
+    cc_status status;
+
+    status = cc_inbox_step(inbox, CC_SQL_NEXT_EXPIRY);
+    if (status == CC_OK && sqlite3_column_type(statement, 0) == SQLITE_INTEGER) {
+        next = sqlite3_column_int64(statement, 0);
+        if (next < now + EXPIRY_STEP)
+            next = now + EXPIRY_STEP;
+    }
+    sqlite3_reset(statement);
+    inbox->totals.next_expiry = next;
+    return status;
+}
+
+cc_status cc_inbox_expire(cc_inbox *inbox, int64_t now, int64_t *out_dropped)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_EXPIRE];
+    cc_status status;
+
+    *out_dropped = 0;
+    status = cc_inbox_begin(inbox);
+    if (status != CC_OK)
+        return status;
+    sqlite3_bind_int64(statement, 1, now);
+    status = cc_inbox_run(inbox, CC_SQL_EXPIRE);
+    if (status == CC_OK)
+        *out_dropped = sqlite3_changes64(inbox->db);
+    if (status == CC_OK)
+        status = cc_seen_expire(inbox, now);
+    if (status == CC_OK)
+        status = cc_inbox_count(inbox);
+    if (status == CC_OK)
+        status = find_next_expiry(inbox, now);
+    if (status != CC_OK) {
+        cc_inbox_rollback(inbox);
+        return status;
+    }
+    return cc_inbox_commit(inbox);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_inbox.h - what was taken over from the servers and not yet by an
+ * application, on disk.
+ *
+ * A SQLite file, written ahead (WAL) with a sync at every commit: when
+ * cc_inbox_commit() has returned CC_OK, neither a crash nor a power cut takes
+ * the changes back. The agent holds the file for itself alone.
+ *
+ * It keeps per server the cursor up to which everything is here; the messages;
+ * the ids that were here before (until their expiry and a day, so that an
+ * application sees a message once); gaps that are not acknowledged; messages
+ * that cannot be used (the dead); and the names of applications that have ever
+ * subscribed, which are told when nobody knows what is missing.
+ *
+ * The file is not trusted: one that is damaged is set aside and a new one is
+ * begun; every value read from it is checked before use.
+ *
+ * Changes are made between cc_inbox_begin() and cc_inbox_commit(). Numbers
+ * (messages, bytes) are true again after a rollback.
+ */
+#ifndef CC_INBOX_H
+#define CC_INBOX_H
+
+#include "cc_compat.h"
+#include "cc_envelope.h"
+#include "cc_name.h"
+#include "cc_status.h"
+
+#define CC_INBOX_VERSION 1
+#define CC_INBOX_MESSAGE_COST 200  /* bytes a message counts beside its own   */
+#define CC_GAP_ID_MAX 32           /* "gap." and a number                     */
+
+typedef struct cc_inbox cc_inbox;
+
+/**
+ * Open or create the file.
+ * @param now  ms since 1970
+ * @param out_error  text for the user, to be freed; NULL when CC_OK
+ * @return CC_OK, also when a damaged file was set aside (logged);
+ *         CC_IN_USE: another agent has it open; CC_NEWER; CC_NOT_PERMITTED:
+ *         it belongs to another program or user; CC_SYSTEM, CC_STORAGE.
+ */
+cc_status cc_inbox_open(const char *path, int64_t now, cc_inbox **out_inbox,
+                        char **out_error);
+void cc_inbox_close(cc_inbox *inbox);
+
+/** What went wrong last, for the log; never NULL. */
+const char *cc_inbox_error(const cc_inbox *inbox);
+
+/* Each of these returns CC_OK, CC_DAMAGED or CC_STORAGE, and what it says. */
+
+cc_status cc_inbox_begin(cc_inbox *inbox);
+cc_status cc_inbox_commit(cc_inbox *inbox);
+void cc_inbox_rollback(cc_inbox *inbox);
+
+/** @return CC_EMPTY: there is none yet. */
+cc_status cc_inbox_cursor_get(cc_inbox *inbox, const char *server,
+                              char out_cursor[CC_CURSOR_MAX + 1]);
+cc_status cc_inbox_cursor_set(cc_inbox *inbox, const char *server, cc_slice cursor);
+
+/**
+ * Keep a message.
+ * @param skew     ms that the server's clock is ahead of ours
+ * @param attempt  how often it may have been given once this is committed
+ * @return CC_DUPLICATE: it was here before; nothing is kept.
+ */
+cc_status cc_inbox_add(cc_inbox *inbox, const char *server,
+                       const cc_envelope *envelope, int64_t skew, int64_t now,
+                       int attempt, int64_t *out_seq);
+
+/** Forget a message that was acknowledged; harmless when it is gone. */
+cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq);
+
+/** Remember how often a message was given. */
+cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,
+                               int attempt);
+
+/** Where the message with this id lies.
+ *  @return CC_OK; CC_EMPTY: it was here and is done with; CC_NOT_FOUND: never
+ *          heard of it. */
+cc_status cc_inbox_find(cc_inbox *inbox, const char *id,
+                        char out_app[CC_APP_MAX + 1], int64_t *out_seq);
+
+typedef struct cc_stored {
+    int64_t seq;
+    const char *id;
+    const char *server;
+    int64_t expires;   /* ms since 1970, our clock; 0: never                  */
+    int attempt;       /* times it may have been given before                 */
+    cc_slice body;
+    size_t head_len;
+} cc_stored;
+
+/**
+ * Read the messages of `app` after `after`, oldest first, and mark them as
+ * given, all in one transaction of its own.
+ * @param each  called for each before the commit; the slices live until it
+ *              returns
+ * @return CC_OK; CC_EMPTY: there is none.
+ */
+cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int limit,
+                        size_t max_bytes,
+                        void (*each)(void *baton, const cc_stored *stored),
+                        void *baton);
+
+/** Read one message again. `each` as above.
+ *  @return CC_EMPTY: it is gone. */
+cc_status cc_inbox_read(cc_inbox *inbox, const char *app, int64_t seq,
+                        void (*each)(void *baton, const cc_stored *stored),
+                        void *baton);
+
+/** Messages of one application that are kept. */
+int64_t cc_inbox_waiting(cc_inbox *inbox, const char *app);
+
+/** Call `each` for every application that has messages here. */
+cc_status cc_inbox_apps(cc_inbox *inbox,
+                        void (*each)(void *baton, const char *app, int64_t count),
+                        void *baton);
+
+/** Put what cannot be used on the dead list; the oldest make room. */
+cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app,
+                        cc_slice id, const char *why, cc_slice raw, int64_t now);
+
+/** Remember that messages are missing; adds to a gap not yet acknowledged,
+ *  which gets a new id by that. */
+cc_status cc_inbox_gap_add(cc_inbox *inbox, const char *server, const char *app,
+                           int64_t count);
+/** The same for every application that has subscribed before, count unknown. */
+cc_status cc_inbox_gap_add_unknown(cc_inbox *inbox, const char *server);
+cc_status cc_inbox_gap_remove(cc_inbox *inbox, const char *id);
+/** @param count  messages missing; 0: unknown */
+cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
+                        void (*each)(void *baton, const char *server,
+                                     const char *id, int64_t count),
+                        void *baton);
+
+/** Remember that this application has subscribed. */
+cc_status cc_inbox_app_add(cc_inbox *inbox, const char *app);
+
+/** Drop messages and ids whose time is over. In a transaction of its own.
+ *  @param out_dropped  messages that went unread */
+cc_status cc_inbox_expire(cc_inbox *inbox, int64_t now, int64_t *out_dropped);
+/** When the next message expires; INT64_MAX: none does. */
+int64_t cc_inbox_next_expiry(const cc_inbox *inbox);
+
+typedef struct cc_inbox_usage {
+    int64_t messages;
+    int64_t bytes;     /* with CC_INBOX_MESSAGE_COST for each                 */
+    int64_t dead;
+} cc_inbox_usage;
+
+void cc_inbox_usage_get(const cc_inbox *inbox, cc_inbox_usage *out_usage);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_inbox_open.c - open the inbox, or set a damaged one aside and begin anew.
+ *
+ * What is found may be anything: another program's file, one of a newer
+ * version, a torn one, one that somebody prepared. It is used only when its
+ * header, its tables (word for word) and SQLite's own check are right;
+ * triggers and views are switched off.
+ */
+#include "cc_compat.h"
+#include "cc_inbox_private.h"
+#include "cc_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const statement_sql[] = {
+#define CC_INBOX_SQL(name, sql) sql,
+    CC_INBOX_STATEMENTS(CC_INBOX_SQL)
+#undef CC_INBOX_SQL
+};
+
+static const struct table {
+    const char *name;
+    const char *columns;
+} tables[] = {
+#define CC_INBOX_TABLE(name, columns) { name, columns },
+    CC_INBOX_TABLES(CC_INBOX_TABLE)
+#undef CC_INBOX_TABLE
+};
+
+#define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
+
+static char *format_error(const char *path, const char *what)
+{
+    cc_buffer text = { NULL, 0, 0 };
+
+    cc_buffer_format(&text, "inbox '%s' %s", path, what);
+    return text.data;
+}
+
+/* The status of SQLite's last error while opening. */
+static cc_status open_status(sqlite3 *db)
+{
+    switch (sqlite3_errcode(db)) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return CC_IN_USE;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_FORMAT:
+        return CC_DAMAGED;
+    default:
+        return CC_STORAGE;
+    }
+}
+
+static cc_status execute(cc_inbox *inbox, const char *sql)
+{
+    if (sqlite3_exec(inbox->db, sql, NULL, NULL, NULL) == SQLITE_OK)
+        return CC_OK;
+    snprintf(inbox->error, sizeof(inbox->error), "%s", sqlite3_errmsg(inbox->db));
+    return open_status(inbox->db);
+}
+
+/* The number that a query answers with; INT64_MIN: none. */
+static cc_status query_number(cc_inbox *inbox, const char *sql, int64_t *out)
+{
+    sqlite3_stmt *statement = NULL;
+    cc_status status = CC_OK;
+
+    *out = INT64_MIN;
+    if (sqlite3_prepare_v2(inbox->db, sql, -1, &statement, NULL) == SQLITE_OK
+        && sqlite3_step(statement) == SQLITE_ROW)
+        *out = sqlite3_column_int64(statement, 0);
+    else
+        status = cc_inbox_fail(inbox);
+    if (status != CC_OK)
+        status = open_status(inbox->db);
+    sqlite3_finalize(statement);
+    return status;
+}
+
+static cc_status configure(cc_inbox *inbox)
+{
+    sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+    sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    return execute(inbox, "PRAGMA locking_mode = EXCLUSIVE;"
+                          "PRAGMA cell_size_check = ON;"
+                          "PRAGMA journal_mode = WAL;"
+                          "PRAGMA synchronous = FULL;"
+                          "PRAGMA wal_autocheckpoint = 4000;"
+                          "PRAGMA journal_size_limit = 33554432;"
+                          "PRAGMA cache_size = -16384;"
+                          "PRAGMA temp_store = MEMORY;"
+                          "BEGIN EXCLUSIVE; COMMIT;");
+}
+
+static cc_status create_tables(cc_inbox *inbox)
+{
+    cc_buffer sql = { NULL, 0, 0 };
+    cc_status status;
+    size_t i;
+
+    cc_buffer_add_text(&sql, "BEGIN EXCLUSIVE;");
+    for (i = 0; i < TABLE_COUNT; i++)
+        cc_buffer_format(&sql, "CREATE TABLE %s%s;", tables[i].name, tables[i].columns);
+    cc_buffer_format(&sql, "PRAGMA application_id = %d;PRAGMA user_version = %d;COMMIT;",
+                     CC_INBOX_APPLICATION, CC_INBOX_VERSION);
+    status = execute(inbox, sql.data);
+    cc_buffer_clear(&sql);
+    return status;
+}
+
+static int is_expected_table(const char *sql)
+{
+    char expected[1024];
+    size_t i;
+
+    for (i = 0; i < TABLE_COUNT; i++) {
+        snprintf(expected, sizeof(expected), "CREATE TABLE %s%s", tables[i].name,
+                 tables[i].columns);
+        if (strcmp(sql, expected) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static cc_status check_tables(cc_inbox *inbox)
+{
+    sqlite3_stmt *statement = NULL;
+    size_t found = 0, unknown = 0;
+    int rv = SQLITE_ERROR;
+
+    if (sqlite3_prepare_v2(inbox->db, "SELECT sql FROM sqlite_schema"
+                           " WHERE name NOT LIKE 'sqlite_autoindex%'",
+                           -1, &statement, NULL) == SQLITE_OK) {
+        while ((rv = sqlite3_step(statement)) == SQLITE_ROW) {
+            const char *sql = (const char *)sqlite3_column_text(statement, 0);
+
+            if (sql != NULL && is_expected_table(sql))
+                found++;
+            else
+                unknown++;
+        }
+    }
+    sqlite3_finalize(statement);
+    if (rv != SQLITE_DONE)
+        return open_status(inbox->db);
+    snprintf(inbox->error, sizeof(inbox->error), "its tables are not those of an inbox");
+    return found == TABLE_COUNT && unknown == 0 ? CC_OK : CC_DAMAGED;
+}
+
+static cc_status check_integrity(cc_inbox *inbox)
+{
+    sqlite3_stmt *statement = NULL;
+    cc_status status = CC_DAMAGED;
+    const char *text;
+
+    if (sqlite3_prepare_v2(inbox->db, "PRAGMA quick_check(1)", -1, &statement, NULL)
+        == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+        text = (const char *)sqlite3_column_text(statement, 0);
+        snprintf(inbox->error, sizeof(inbox->error), "%s", text ? text : "");
+        if (text != NULL && strcmp(text, "ok") == 0)
+            status = CC_OK;
+    } else {
+        snprintf(inbox->error, sizeof(inbox->error), "%s", sqlite3_errmsg(inbox->db));
+    }
+    sqlite3_finalize(statement);
+    return status;
+}
+
+/* What is in the file: nothing yet, an inbox, or something else. */
+static cc_status check_content(cc_inbox *inbox)
+{
+    int64_t application = 0, version = 0, objects = 0;
+    cc_status status;
+
+    status = query_number(inbox, "SELECT count(*) FROM sqlite_schema", &objects);
+    if (status == CC_OK)
+        status = query_number(inbox, "PRAGMA application_id", &application);
+    if (status == CC_OK)
+        status = query_number(inbox, "PRAGMA user_version", &version);
+    if (status != CC_OK)
+        return status;
+    if (objects == 0 && application == 0 && version == 0)
+        return create_tables(inbox);
+    if (application != CC_INBOX_APPLICATION)
+        return CC_NOT_PERMITTED;
+    if (version > CC_INBOX_VERSION)
+        return CC_NEWER;
+    status = check_tables(inbox);
+    return status == CC_OK ? check_integrity(inbox) : status;
+}
+
+static cc_status prepare_statements(cc_inbox *inbox)
+{
+    int i;
+
+    for (i = 0; i < CC_SQL_COUNT; i++) {
+        if (sqlite3_prepare_v3(inbox->db, statement_sql[i], -1,
+                               SQLITE_PREPARE_PERSISTENT, &inbox->statements[i],
+                               NULL) != SQLITE_OK)
+            return cc_inbox_fail(inbox);
+    }
+    return CC_OK;
+}
+
+/* The file must be ours alone: it holds what was sent to this user. */
+static cc_status check_file(const char *path, char **out_error)
+{
+    struct stat info;
+    int descriptor;
+    cc_status status = CC_OK;
+
+    descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (descriptor < 0 || fstat(descriptor, &info) != 0) {
+        cc_buffer text = { NULL, 0, 0 };
+
+        cc_buffer_format(&text, "cannot be opened: %s", strerror(errno));
+        *out_error = format_error(path, text.data);
+        cc_buffer_clear(&text);
+        status = CC_SYSTEM;
+    } else if (!S_ISREG(info.st_mode) || info.st_uid != geteuid()) {
+        *out_error = format_error(path, "is not a file of this user");
+        status = CC_NOT_PERMITTED;
+    } else if ((info.st_mode & 077) != 0 && fchmod(descriptor, 0600) != 0) {
+        *out_error = format_error(path, "can be read by others");
+        status = CC_NOT_PERMITTED;
+    }
+    if (descriptor >= 0)
+        close(descriptor);
+    return status;
+}
+
+static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error, size_t size)
+{
+    cc_inbox *inbox = cc_alloc(sizeof(*inbox));
+    cc_status status;
+
+    if (sqlite3_open_v2(path, &inbox->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                        | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+        status = cc_inbox_fail(inbox);
+    else
+        status = configure(inbox);
+    if (status == CC_OK)
+        status = check_content(inbox);
+    if (status == CC_OK)
+        status = prepare_statements(inbox);
+    if (status == CC_OK)
+        status = cc_inbox_count(inbox);
+    if (status != CC_OK) {
+        snprintf(error, size, "%s", inbox->error);
+        cc_inbox_close(inbox);
+        return status;
+    }
+    inbox->committed = inbox->totals;
+    inbox->error[0] = '\0';
+    *out_inbox = inbox;
+    return CC_OK;
+}
+
+static cc_status rename_part(const char *path, const char *aside, const char *suffix)
+{
+    cc_buffer from = { NULL, 0, 0 }, to = { NULL, 0, 0 };
+    cc_status status = CC_OK;
+
+    cc_buffer_format(&from, "%s%s", path, suffix);
+    cc_buffer_format(&to, "%s%s", aside, suffix);
+    if (rename(from.data, to.data) != 0 && errno != ENOENT)
+        status = CC_SYSTEM;
+    cc_buffer_clear(&from);
+    cc_buffer_clear(&to);
+    return status;
+}
+
+/* Rename the damaged file so that nothing in it is lost to who can read it. */
+static cc_status set_aside(const char *path, int64_t now, const char *why)
+{
+    char stamp[32], aside[4096];
+    time_t seconds = (time_t)(now / 1000);
+    struct tm parts;
+    struct stat info;
+    int i = 0;
+
+    gmtime_r(&seconds, &parts);
+    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &parts);
+    snprintf(aside, sizeof(aside), "%s.damaged-%s", path, stamp);
+    while (lstat(aside, &info) == 0 && ++i < 1000)
+        snprintf(aside, sizeof(aside), "%s.damaged-%s.%d", path, stamp, i);
+    if (rename_part(path, aside, "-wal") != CC_OK
+        || rename_part(path, aside, "-shm") != CC_OK
+        || rename_part(path, aside, "") != CC_OK)
+        return CC_SYSTEM;
+    cc_log(CC_LOG_ERROR, "inbox '%s' is damaged (%s): it is kept as '%s' and a new one"
+           " is begun; messages that were only in it are not delivered", path, why, aside);
+    return CC_OK;
+}
+
+static const char *describe(cc_status status, const char *detail)
+{
+    switch (status) {
+    case CC_IN_USE:
+        return "is in use by another agent";
+    case CC_NEWER:
+        return "was made by a newer version of commclient";
+    case CC_NOT_PERMITTED:
+        return "is the database of another program";
+    default:
+        return detail;
+    }
+}
+
+cc_status cc_inbox_open(const char *path, int64_t now, cc_inbox **out_inbox,
+                        char **out_error)
+{
+    char detail[256] = "";
+    cc_status status;
+
+    *out_error = NULL;
+    status = check_file(path, out_error);
+    if (status != CC_OK)
+        return status;
+    status = try_open(path, out_inbox, detail, sizeof(detail));
+    if (status == CC_DAMAGED) {
+        status = set_aside(path, now, detail);
+        if (status == CC_OK)
+            status = check_file(path, out_error);
+        if (status == CC_OK)
+            status = try_open(path, out_inbox, detail, sizeof(detail));
+    }
+    if (status != CC_OK && *out_error == NULL)
+        *out_error = format_error(path, describe(status, detail));
+    return status;
+}
+
+void cc_inbox_close(cc_inbox *inbox)
+{
+    int i;
+
+    if (inbox == NULL)
+        return;
+    for (i = 0; i < CC_SQL_COUNT; i++)
+        sqlite3_finalize(inbox->statements[i]);
+    sqlite3_close(inbox->db);
+    free(inbox);
+}

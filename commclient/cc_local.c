@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_local.c - the Unix socket to which local applications connect.
+ */
+#include "cc_compat.h"
+#include "cc_local.h"
+#include "cc_log.h"
+#include "cc_paths.h"
+#include "cc_peer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#define BACKLOG      64
+#define ACCEPT_PAUSE 1   /* s, when there are no descriptors                  */
+
+typedef struct connection {
+    TAILQ_ENTRY(connection) link;
+    cc_local *local;
+    cc_peer *peer;
+} connection;
+
+struct cc_local {
+    char *path;
+    struct event_base *base;
+    cc_dispatch *dispatch;
+    void (*status)(void *baton, cc_buffer *out);
+    void *baton;
+    struct event *acceptable;
+    struct event *retry;
+    TAILQ_HEAD(, connection) connections;
+    unsigned count;
+    int lock;          /* descriptor, -1: none                                */
+    int listener;      /* descriptor, -1: none                                */
+    int bound;         /* the socket file is ours                             */
+};
+
+static char *format_error(const char *path, const char *what, int code)
+{
+    cc_buffer text = { NULL, 0, 0 };
+
+    cc_buffer_format(&text, "socket '%s' %s", path, what);
+    if (code != 0)
+        cc_buffer_format(&text, ": %s", strerror(code));
+    return text.data;
+}
+
+/* ---- connections ----------------------------------------------------- */
+
+static void write_status(void *baton, cc_buffer *out)
+{
+    connection *c = baton;
+
+    c->local->status(c->local->baton, out);
+}
+
+static void forget_connection(void *baton, cc_peer *peer)
+{
+    connection *c = baton;
+
+    (void)peer;
+    TAILQ_REMOVE(&c->local->connections, c, link);
+    c->local->count--;
+    free(c);
+}
+
+static const cc_peer_calls peer_calls = { write_status, forget_connection };
+
+/* Others cannot connect to a socket of mode 0600; if someone has changed the
+ * mode, they are still refused. */
+static int is_allowed(int descriptor)
+{
+    struct ucred who;
+    socklen_t len = sizeof(who);
+
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
+        return 0;
+    if (who.uid == geteuid() || who.uid == 0)
+        return 1;
+    cc_log(CC_LOG_WARNING, "user %lu is refused on the socket (process %ld)",
+           (unsigned long)who.uid, (long)who.pid);
+    return 0;
+}
+
+static void take_connection(cc_local *local, int descriptor)
+{
+    int allowed = is_allowed(descriptor);
+    int full = local->count >= CC_PEERS_MAX;
+    connection *c = cc_alloc(sizeof(*c));
+
+    c->local = local;
+    c->peer = cc_peer_create(descriptor, local->base, local->dispatch, &peer_calls, c);
+    TAILQ_INSERT_TAIL(&local->connections, c, link);
+    local->count++;
+    if (!allowed)
+        cc_peer_refuse(c->peer, CC_ERROR_NOT_PERMITTED);
+    else if (full)
+        cc_peer_refuse(c->peer, CC_ERROR_BUSY);
+}
+
+static void on_acceptable(evutil_socket_t ignored, short what, void *baton)
+{
+    cc_local *local = baton;
+    struct timeval pause = { ACCEPT_PAUSE, 0 };
+    int descriptor;
+
+    (void)what;
+    (void)ignored;
+    descriptor = accept4(local->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (descriptor >= 0) {
+        take_connection(local, descriptor);
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+        event_add(local->retry, &pause);
+        return;
+    }
+    event_add(local->acceptable, NULL);
+}
+
+/* ---- the socket ------------------------------------------------------ */
+
+static cc_status take_lock(cc_local *local, char **out_error)
+{
+    cc_buffer path = { NULL, 0, 0 };
+    struct flock lock;
+    cc_status status = CC_OK;
+
+    cc_buffer_format(&path, "%s.lock", local->path);
+    memset(&lock, 0, sizeof(lock));
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    local->lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (local->lock < 0) {
+        *out_error = format_error(local->path, "cannot be locked", errno);
+        status = CC_SYSTEM;
+    } else if (fcntl(local->lock, F_OFD_SETLK, &lock) != 0) {
+        *out_error = format_error(local->path, "is in use by another agent", 0);
+        status = CC_IN_USE;
+    }
+    cc_buffer_clear(&path);
+    return status;
+}
+
+/* With the lock held, a socket there is what a dead agent left. */
+static cc_status remove_stale(cc_local *local, char **out_error)
+{
+    struct stat info;
+
+    if (lstat(local->path, &info) != 0)
+        return CC_OK;
+    if (!S_ISSOCK(info.st_mode)) {
+        *out_error = format_error(local->path, "is there, but is no socket", 0);
+        return CC_NOT_PERMITTED;
+    }
+    if (unlink(local->path) != 0) {
+        *out_error = format_error(local->path, "of a former agent cannot be removed",
+                                  errno);
+        return CC_SYSTEM;
+    }
+    return CC_OK;
+}
+
+static cc_status bind_socket(cc_local *local, char **out_error)
+{
+    struct sockaddr_un address;
+    mode_t mask;
+    int rv;
+
+    memset(&address, 0, sizeof(address));
+    address.sun_family = AF_UNIX;
+    strcpy(address.sun_path, local->path);
+    local->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (local->listener < 0) {
+        *out_error = format_error(local->path, "cannot be made", errno);
+        return CC_SYSTEM;
+    }
+    mask = umask(0177);
+    rv = bind(local->listener, (struct sockaddr *)&address, sizeof(address));
+    umask(mask);
+    if (rv == 0) {
+        local->bound = 1;
+        rv = listen(local->listener, BACKLOG);
+    }
+    if (rv == 0)
+        return CC_OK;
+    *out_error = format_error(local->path, "cannot be opened", errno);
+    return CC_SYSTEM;
+}
+
+static cc_status open_socket(cc_local *local, char **out_error)
+{
+    struct sockaddr_un address;
+    cc_status status;
+
+    if (strlen(local->path) >= sizeof(address.sun_path)) {
+        *out_error = format_error(local->path, "has a path of more than 107 bytes", 0);
+        return CC_SYSTEM;
+    }
+    if (cc_paths_make_parent(local->path) != CC_OK) {
+        *out_error = format_error(local->path, "cannot have its directory made", errno);
+        return CC_SYSTEM;
+    }
+    status = take_lock(local, out_error);
+    if (status == CC_OK)
+        status = remove_stale(local, out_error);
+    return status == CC_OK ? bind_socket(local, out_error) : status;
+}
+
+cc_status cc_local_open(const char *path, struct event_base *base,
+                        cc_dispatch *dispatch,
+                        void (*status)(void *baton, cc_buffer *out), void *baton,
+                        cc_local **out_local, char **out_error)
+{
+    cc_local *local = cc_alloc(sizeof(*local));
+    cc_status result;
+
+    *out_error = NULL;
+    local->path = cc_copy(path);
+    local->base = base;
+    local->dispatch = dispatch;
+    local->status = status;
+    local->baton = baton;
+    local->lock = local->listener = -1;
+    TAILQ_INIT(&local->connections);
+    result = open_socket(local, out_error);
+    if (result != CC_OK) {
+        cc_local_close(local);
+        return result;
+    }
+    local->acceptable = event_new(base, local->listener, EV_READ, on_acceptable, local);
+    local->retry = evtimer_new(base, on_acceptable, local);
+    event_add(local->acceptable, NULL);
+    *out_local = local;
+    return CC_OK;
+}
+
+void cc_local_close(cc_local *local)
+{
+    connection *c;
+
+    if (local == NULL)
+        return;
+    while ((c = TAILQ_FIRST(&local->connections)) != NULL) {
+        cc_peer_destroy(c->peer);
+        forget_connection(c, NULL);
+    }
+    if (local->acceptable != NULL)
+        event_free(local->acceptable);
+    if (local->retry != NULL)
+        event_free(local->retry);
+    if (local->bound)
+        unlink(local->path);
+    if (local->listener >= 0)
+        close(local->listener);
+    if (local->lock >= 0)
+        close(local->lock);
+    free(local->path);
+    free(local);
+}
+
+unsigned cc_local_count(const cc_local *local)
+{
+    return local->count;
+}

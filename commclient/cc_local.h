@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_local.h - the Unix socket to which local applications connect.
+ *
+ * Who runs on a socket is decided by a lock on PATH.lock, held for life: what
+ * is left of an agent that died is replaced, a living one never. The socket
+ * has mode 0600, and connections of other users are refused even if somebody
+ * opens it up.
+ */
+#ifndef CC_LOCAL_H
+#define CC_LOCAL_H
+
+#include "cc_compat.h"
+#include "cc_dispatch.h"
+#include "cc_memory.h"
+#include "cc_status.h"
+
+struct event_base;
+
+#define CC_LINE_MAX    (CC_BODY_MAX + 4096)  /* bytes of a line, without LF   */
+#define CC_PEERS_MAX   256
+
+typedef struct cc_local cc_local;
+
+/**
+ * Take the socket and listen.
+ * @param status  writes the value of {"status":...}
+ * @param out_error  text for the user, to be freed; NULL when CC_OK
+ * @return CC_OK; CC_IN_USE: another agent runs there; CC_NOT_PERMITTED:
+ *         something else is there; CC_SYSTEM.
+ */
+cc_status cc_local_open(const char *path, struct event_base *base,
+                        cc_dispatch *dispatch,
+                        void (*status)(void *baton, cc_buffer *out), void *baton,
+                        cc_local **out_local, char **out_error);
+
+/** Close all connections and remove the socket. */
+void cc_local_close(cc_local *local);
+
+/** How many applications are connected. */
+unsigned cc_local_count(const cc_local *local);
+
+#endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_peer.c - one connection of a local application.
+ */
+#include "cc_compat.h"
+#include "cc_peer.h"
+#include "cc_local.h"
+#include "cc_log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+
+#define READ_STEP (64u << 10)  /* bytes read at once                          */
+#define KEEP      (256u << 10) /* bytes of input buffer kept between lines    */
+#define LAST_WAIT 10           /* s in which the last lines must be read      */
+
+struct cc_peer {
+    const cc_peer_calls *calls;
+    void *baton;
+    cc_dispatch *dispatch;
+    cc_client *client;          /* NULL: it is given nothing any more         */
+    struct event *readable;
+    struct event *writable;
+    struct event *flush;        /* made active by hand: send at once          */
+    struct evbuffer *out;
+    cc_buffer in;               /* a line that is not whole yet               */
+    size_t scanned;             /* bytes of it without a line feed            */
+    unsigned long left_out;     /* copies not sent since it was last told     */
+    int descriptor;
+    int closing;                /* ends when all is sent                      */
+    int full;                   /* it was passed over for want of room        */
+};
+
+/* ---- going out ------------------------------------------------------- */
+
+static int is_full(const cc_peer *peer)
+{
+    return evbuffer_get_length(peer->out) >= CC_PEER_FULL;
+}
+
+static void send_soon(cc_peer *peer)
+{
+    if (!event_pending(peer->writable, EV_WRITE, NULL))
+        event_active(peer->flush, EV_WRITE, 0);
+}
+
+static void add_text(struct evbuffer *out, const char *text)
+{
+    evbuffer_add(out, text, strlen(text));
+}
+
+static void send_buffer(cc_peer *peer, cc_buffer *line)
+{
+    evbuffer_add(peer->out, line->data, line->len);
+    cc_buffer_clear(line);
+    send_soon(peer);
+}
+
+static void send_error(cc_peer *peer, cc_command_error error, const char *id)
+{
+    cc_buffer line = { NULL, 0, 0 };
+
+    cc_buffer_format(&line, "{\"error\":{\"code\":\"%s\",\"text\":\"%s\"",
+                     cc_command_error_code(error), cc_command_error_text(error));
+    if (id != NULL) {
+        cc_buffer_add_text(&line, ",\"id\":");
+        cc_buffer_add_json_text(&line, id);
+    }
+    cc_buffer_add_text(&line, "}}\n");
+    send_buffer(peer, &line);
+}
+
+void cc_peer_format_message(struct evbuffer *out, const cc_delivery *delivery)
+{
+    char own[CC_SERVER_MAX + 64];
+    int n;
+
+    n = snprintf(own, sizeof(own), ",\"server\":\"%s\",\"attempt\":%d", delivery->server,
+                 delivery->attempt);
+    evbuffer_expand(out, delivery->body.len + (size_t)n + 16);
+    add_text(out, "{\"message\":{");
+    evbuffer_add(out, delivery->body.data, delivery->head_len);
+    evbuffer_add(out, own, (size_t)n);
+    evbuffer_add(out, delivery->body.data + delivery->head_len,
+                 delivery->body.len - delivery->head_len);
+    add_text(out, "}}\n");
+}
+
+static int call_has_room(void *baton)
+{
+    cc_peer *peer = baton;
+
+    if (!peer->closing && !is_full(peer))
+        return 1;
+    peer->full = 1;
+    return 0;
+}
+
+static void call_message(void *baton, const cc_delivery *delivery)
+{
+    cc_peer *peer = baton;
+
+    cc_peer_format_message(peer->out, delivery);
+    send_soon(peer);
+}
+
+static void call_copy(void *baton, const cc_delivery *delivery)
+{
+    cc_peer *peer = baton;
+
+    if (is_full(peer) || peer->closing)
+        peer->left_out++;
+    else
+        call_message(baton, delivery);
+}
+
+static void call_gap(void *baton, const cc_gap_notice *gap)
+{
+    cc_buffer line = { NULL, 0, 0 };
+
+    cc_buffer_format(&line, "{\"gap\":{\"id\":\"%s\",\"app\":\"%s\",\"server\":\"%s\"",
+                     gap->id, gap->app, gap->server);
+    if (gap->count > 0)
+        cc_buffer_format(&line, ",\"count\":%lld", (long long)gap->count);
+    cc_buffer_add_text(&line, "}}\n");
+    send_buffer(baton, &line);
+}
+
+static void call_acked(void *baton, const char *id)
+{
+    cc_peer *peer = baton;
+
+    evbuffer_add_printf(peer->out, "{\"acked\":\"%s\"}\n", id);
+    send_soon(peer);
+}
+
+static const cc_client_calls client_calls = {
+    call_has_room, call_message, call_copy, call_gap, call_acked
+};
+
+/* ---- life ------------------------------------------------------------ */
+
+static void leave(cc_peer *peer)
+{
+    if (peer->client != NULL)
+        cc_dispatch_detach(peer->client);
+    peer->client = NULL;
+}
+
+static void free_peer(cc_peer *peer)
+{
+    leave(peer);
+    event_free(peer->readable);
+    event_free(peer->writable);
+    event_free(peer->flush);
+    evbuffer_free(peer->out);
+    cc_buffer_clear(&peer->in);
+    close(peer->descriptor);
+    free(peer);
+}
+
+static void end_peer(cc_peer *peer)
+{
+    peer->calls->ended(peer->baton, peer);
+    free_peer(peer);
+}
+
+void cc_peer_destroy(cc_peer *peer)
+{
+    evbuffer_write(peer->out, peer->descriptor);
+    free_peer(peer);
+}
+
+/* Nothing more is read; what it was given goes to others; it ends when what
+ * is on its way is sent, or not read in time. */
+static void begin_closing(cc_peer *peer)
+{
+    leave(peer);
+    peer->closing = 1;
+    event_del(peer->readable);
+    send_soon(peer);
+}
+
+void cc_peer_refuse(cc_peer *peer, cc_command_error error)
+{
+    send_error(peer, error, NULL);
+    begin_closing(peer);
+}
+
+static void tell_left_out(cc_peer *peer)
+{
+    if (peer->left_out == 0)
+        return;
+    peer->left_out = 0;
+    send_error(peer, CC_ERROR_LEFT_OUT, NULL);
+}
+
+/* Room again: read on, and take what was passed by. */
+static void resume(cc_peer *peer)
+{
+    tell_left_out(peer);
+    event_add(peer->readable, NULL);
+    if (!peer->full)
+        return;
+    peer->full = 0;
+    cc_dispatch_ready(peer->client);
+}
+
+/* 0: the other side is gone. */
+static int send_what_fits(cc_peer *peer)
+{
+    while (evbuffer_get_length(peer->out) > 0) {
+        if (evbuffer_write(peer->out, peer->descriptor) < 0)
+            return errno == EAGAIN || errno == EINTR;
+    }
+    return 1;
+}
+
+static void wait_until_writable(cc_peer *peer)
+{
+    struct timeval last = { LAST_WAIT, 0 };
+
+    event_add(peer->writable, peer->closing ? &last : NULL);
+}
+
+static void on_writable(evutil_socket_t descriptor, short what, void *baton)
+{
+    cc_peer *peer = baton;
+    size_t left;
+
+    (void)descriptor;
+    if ((what & EV_TIMEOUT) || !send_what_fits(peer)) {
+        end_peer(peer);
+        return;
+    }
+    left = evbuffer_get_length(peer->out);
+    if (left == 0 && peer->closing) {
+        end_peer(peer);
+        return;
+    }
+    if (left > 0)
+        wait_until_writable(peer);
+    if (!peer->closing && !is_full(peer))
+        resume(peer);
+}
+
+/* ---- coming in ------------------------------------------------------- */
+
+static cc_command_error error_of(cc_status status)
+{
+    switch (status) {
+    case CC_OK:
+        return CC_ERROR_NONE;
+    case CC_TOO_LARGE:
+        return CC_ERROR_TOO_MANY;
+    case CC_DUPLICATE:
+        return CC_ERROR_CONFLICT;
+    case CC_NOT_FOUND:
+        return CC_ERROR_UNKNOWN_ID;
+    default:
+        return CC_ERROR_STORAGE;
+    }
+}
+
+static void subscribe(cc_peer *peer, const cc_command *command)
+{
+    cc_status status = cc_dispatch_subscribe(peer->client, command->app, command->window,
+                                             command->watch);
+
+    if (status != CC_OK) {
+        send_error(peer, error_of(status), NULL);
+        return;
+    }
+    evbuffer_add_printf(peer->out, "{\"subscribed\":\"%s\"}\n", command->app);
+    send_soon(peer);
+    cc_dispatch_ready(peer->client);
+}
+
+static void acknowledge(cc_peer *peer, const cc_command *command)
+{
+    cc_status status = cc_dispatch_acknowledge(peer->client, command->id);
+
+    if (status != CC_OK)
+        send_error(peer, error_of(status), command->id);
+}
+
+static void send_status(cc_peer *peer)
+{
+    cc_buffer line = { NULL, 0, 0 };
+
+    cc_buffer_add_text(&line, "{\"status\":");
+    peer->calls->status(peer->baton, &line);
+    cc_buffer_add_text(&line, "}\n");
+    send_buffer(peer, &line);
+}
+
+static int is_blank(const char *data, size_t len)
+{
+    while (len > 0 && (*data == ' ' || *data == '\t' || *data == '\r')) {
+        data++;
+        len--;
+    }
+    return len == 0;
+}
+
+static void obey_line(cc_peer *peer, const char *data, size_t len)
+{
+    cc_command command;
+    cc_command_error error;
+
+    if (is_blank(data, len))
+        return;
+    error = cc_command_parse(data, len, &command);
+    if (error != CC_ERROR_NONE) {
+        send_error(peer, error, NULL);
+        return;
+    }
+    switch (command.kind) {
+    case CC_COMMAND_SUBSCRIBE:
+        subscribe(peer, &command);
+        break;
+    case CC_COMMAND_ACK:
+        acknowledge(peer, &command);
+        break;
+    case CC_COMMAND_STATUS:
+        send_status(peer);
+        break;
+    }
+}
+
+static void obey_lines(cc_peer *peer)
+{
+    size_t start = 0;
+
+    for (;;) {
+        const char *from = peer->in.data + start;
+        size_t left = peer->in.len - start;
+        const char *end = memchr(from + peer->scanned, '\n', left - peer->scanned);
+
+        if ((end == NULL ? left : (size_t)(end - from)) > CC_LINE_MAX) {
+            cc_peer_refuse(peer, CC_ERROR_LINE_TOO_LONG);
+            return;
+        }
+        if (end == NULL) {
+            peer->scanned = left;
+            break;
+        }
+        obey_line(peer, from, (size_t)(end - from));
+        start += (size_t)(end - from) + 1;
+        peer->scanned = 0;
+    }
+    memmove(peer->in.data, peer->in.data + start, peer->in.len - start);
+    peer->in.len -= start;
+    if (peer->in.len == 0)
+        cc_buffer_reset(&peer->in, KEEP);
+}
+
+/* The other side will send no more. Its acknowledgements are committed and
+ * answered before it goes. */
+static void on_end_of_input(cc_peer *peer)
+{
+    cc_dispatch_commit(peer->dispatch);
+    begin_closing(peer);
+}
+
+static void on_readable(evutil_socket_t descriptor, short what, void *baton)
+{
+    static char step[READ_STEP];
+    cc_peer *peer = baton;
+    ssize_t n;
+
+    (void)what;
+    (void)descriptor;
+    n = read(peer->descriptor, step, sizeof(step));
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n < 0) {
+        end_peer(peer);
+        return;
+    }
+    if (n == 0) {
+        on_end_of_input(peer);
+        return;
+    }
+    cc_buffer_add(&peer->in, step, (size_t)n);
+    obey_lines(peer);
+    if (!peer->closing && is_full(peer))
+        event_del(peer->readable);
+}
+
+cc_peer *cc_peer_create(int descriptor, struct event_base *base, cc_dispatch *dispatch,
+                        const cc_peer_calls *calls, void *baton)
+{
+    cc_peer *peer = cc_alloc(sizeof(*peer));
+
+    peer->calls = calls;
+    peer->baton = baton;
+    peer->dispatch = dispatch;
+    peer->descriptor = descriptor;
+    peer->out = evbuffer_new();
+    peer->readable = event_new(base, descriptor, EV_READ | EV_PERSIST, on_readable, peer);
+    peer->writable = event_new(base, descriptor, EV_WRITE, on_writable, peer);
+    peer->flush = event_new(base, -1, 0, on_writable, peer);
+    peer->client = cc_dispatch_attach(dispatch, &client_calls, peer);
+    evbuffer_add_printf(peer->out, "{\"hello\":{\"protocol\":1,\"max_line\":%u}}\n",
+                        (unsigned)CC_LINE_MAX);
+    event_add(peer->readable, NULL);
+    send_soon(peer);
+    return peer;
+}

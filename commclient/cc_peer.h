@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_peer.h - one connection of a local application.
+ *
+ * Lines come in and are obeyed; lines go out as fast as they are read. What
+ * waits to go out is bounded: beyond CC_PEER_FULL bytes the connection is
+ * given no further message, its own lines are not read, and copies for a
+ * watcher are left out (and it is told so).
+ *
+ * A peer ends only from the event loop, never within a call of cc_dispatch.
+ */
+#ifndef CC_PEER_H
+#define CC_PEER_H
+
+#include "cc_compat.h"
+#include "cc_command.h"
+#include "cc_dispatch.h"
+
+struct event_base;
+
+#define CC_PEER_FULL (1u << 20)   /* bytes waiting to go out                  */
+
+typedef struct cc_peer cc_peer;
+
+typedef struct cc_peer_calls {
+    /* Write the value of {"status":...}. */
+    void (*status)(void *baton, cc_buffer *out);
+    /* The peer has ended and is about to be freed. */
+    void (*ended)(void *baton, cc_peer *peer);
+} cc_peer_calls;
+
+/** Takes over `descriptor` (non-blocking) and says hello. */
+cc_peer *cc_peer_create(int descriptor, struct event_base *base, cc_dispatch *dispatch,
+                        const cc_peer_calls *calls, void *baton);
+
+/** Send what can be sent at once, then close. calls.ended is not called. */
+void cc_peer_destroy(cc_peer *peer);
+
+/** Say an error, send it and close. */
+void cc_peer_refuse(cc_peer *peer, cc_command_error error);
+
+/** Write {"message":...} and a line feed. Exposed for tests. */
+struct evbuffer;
+void cc_peer_format_message(struct evbuffer *out, const cc_delivery *delivery);
+
+#endif

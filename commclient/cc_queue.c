@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_queue.c - the messages of an application in memory, and giving them.
+ *
+ * Memory holds a stretch of what lies in the inbox: it begins at the oldest,
+ * is filled by what arrives while it is short, and otherwise from the inbox
+ * when it has run empty. Bodies are in memory only until they are given.
+ */
+#include "cc_compat.h"
+#include "cc_dispatch_private.h"
+#include "cc_log.h"
+#include "cc_time.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PENDING_MAX       1024        /* messages in memory not yet given     */
+#define PENDING_BYTES_MAX (2u << 20)  /* bytes of their bodies                */
+#define LOAD_LEAST        32          /* messages read from the inbox at once */
+
+static uint32_t hash_bytes(const char *data, size_t len)
+{
+    uint32_t hash = 2166136261u;
+
+    while (len-- > 0)
+        hash = (hash ^ (unsigned char)*data++) * 16777619u;
+    return hash;
+}
+
+/* ---- applications ---------------------------------------------------- */
+
+cc_app *cc_queue_find_app(cc_dispatch *d, const char *data, size_t len)
+{
+    cc_app *app = d->apps[hash_bytes(data, len) % CC_APP_BUCKETS];
+
+    while (app != NULL
+           && (strlen(app->name) != len || memcmp(app->name, data, len) != 0))
+        app = app->next;
+    return app;
+}
+
+cc_app *cc_queue_get_app(cc_dispatch *d, const char *name)
+{
+    size_t len = strlen(name);
+    cc_app *app = cc_queue_find_app(d, name, len);
+    uint32_t bucket = hash_bytes(name, len) % CC_APP_BUCKETS;
+
+    if (app != NULL)
+        return app;
+    app = cc_alloc(sizeof(*app));
+    memcpy(app->name, name, len + 1);
+    TAILQ_INIT(&app->pending);
+    TAILQ_INIT(&app->gaps);
+    TAILQ_INIT(&app->takers);
+    TAILQ_INIT(&app->watchers);
+    app->next = d->apps[bucket];
+    d->apps[bucket] = app;
+    return app;
+}
+
+void cc_queue_release_app(cc_dispatch *d, cc_app *app)
+{
+    cc_app **place = &d->apps[hash_bytes(app->name, strlen(app->name)) % CC_APP_BUCKETS];
+
+    if (!TAILQ_EMPTY(&app->takers) || !TAILQ_EMPTY(&app->watchers))
+        return;
+    while (*place != app)
+        place = &(*place)->next;
+    *place = app->next;
+    free(app);
+}
+
+/* ---- the table by id ------------------------------------------------- */
+
+static cc_message **bucket_of(cc_dispatch *d, const char *id)
+{
+    return &d->table[hash_bytes(id, strlen(id)) & (d->buckets - 1)];
+}
+
+static void grow_table(cc_dispatch *d)
+{
+    cc_message **old = d->table, *message, *next;
+    size_t count = d->buckets, i;
+
+    d->buckets = count ? count * 2 : 256;
+    d->table = cc_alloc(d->buckets * sizeof(*d->table));
+    for (i = 0; i < count; i++) {
+        for (message = old[i]; message != NULL; message = next) {
+            cc_message **place = bucket_of(d, message->id);
+
+            next = message->next;
+            message->next = *place;
+            *place = message;
+        }
+    }
+    free(old);
+}
+
+static void add_to_table(cc_dispatch *d, cc_message *message)
+{
+    cc_message **place;
+
+    if (d->message_count >= d->buckets)
+        grow_table(d);
+    place = bucket_of(d, message->id);
+    message->next = *place;
+    *place = message;
+    d->message_count++;
+}
+
+static void remove_from_table(cc_dispatch *d, cc_message *message)
+{
+    cc_message **place = bucket_of(d, message->id);
+
+    while (*place != message)
+        place = &(*place)->next;
+    *place = message->next;
+    d->message_count--;
+}
+
+/* Two servers may use one id: that which the client was given comes first. */
+cc_message *cc_queue_find(cc_dispatch *d, const char *id, const cc_client *client)
+{
+    cc_message *message, *found = NULL;
+
+    if (d->buckets == 0)
+        return NULL;
+    for (message = *bucket_of(d, id); message != NULL; message = message->next) {
+        if (strcmp(message->id, id) != 0)
+            continue;
+        if (message->owner != NULL && message->owner->client == client)
+            return message;
+        if (found == NULL)
+            found = message;
+    }
+    return found;
+}
+
+/* ---- messages -------------------------------------------------------- */
+
+static void forget_body(cc_message *message)
+{
+    if (message->body == NULL)
+        return;
+    message->app->pending_bytes -= message->body_len;
+    free(message->body);
+    message->body = NULL;
+}
+
+static void unlink_message(cc_message *message)
+{
+    if (message->owner != NULL) {
+        TAILQ_REMOVE(&message->owner->given, message, link);
+        message->owner->count--;
+        message->owner = NULL;
+    } else {
+        TAILQ_REMOVE(&message->app->pending, message, link);
+        message->app->pending_count--;
+    }
+}
+
+void cc_queue_drop(cc_dispatch *d, cc_message *message)
+{
+    unlink_message(message);
+    forget_body(message);
+    remove_from_table(d, message);
+    free(message);
+}
+
+int cc_queue_can_hold(const cc_app *app)
+{
+    return !TAILQ_EMPTY(&app->takers) && !app->more
+           && app->pending_count + (size_t)app->incoming < PENDING_MAX;
+}
+
+/* stored.attempt counts the times before: told is one more. */
+void cc_queue_append(cc_dispatch *d, cc_app *app, const cc_stored *stored)
+{
+    cc_message *message = cc_alloc(sizeof(*message));
+
+    message->app = app;
+    message->seq = stored->seq;
+    message->expires = stored->expires;
+    message->attempt = stored->attempt + 1;
+    message->body_len = stored->body.len;
+    message->head_len = stored->head_len;
+    memcpy(message->id, stored->id, strlen(stored->id) + 1);
+    memcpy(message->server, stored->server, strlen(stored->server) + 1);
+    if (app->pending_bytes < PENDING_BYTES_MAX) {
+        message->body = cc_copy_bytes(stored->body.data, stored->body.len);
+        app->pending_bytes += stored->body.len;
+    }
+    TAILQ_INSERT_TAIL(&app->pending, message, link);
+    app->pending_count++;
+    app->loaded = stored->seq;
+    add_to_table(d, message);
+}
+
+/* Lists are nearly always appended to or prepended to in order. */
+static void insert_sorted(struct cc_messages *list, cc_message *message)
+{
+    cc_message *place = TAILQ_FIRST(list);
+
+    while (place != NULL && place->seq < message->seq)
+        place = TAILQ_NEXT(place, link);
+    if (place != NULL)
+        TAILQ_INSERT_BEFORE(place, message, link);
+    else
+        TAILQ_INSERT_TAIL(list, message, link);
+}
+
+static void insert_given(struct cc_messages *list, cc_message *message)
+{
+    cc_message *last = TAILQ_LAST(list, cc_messages);
+
+    if (last == NULL || last->seq < message->seq)
+        TAILQ_INSERT_TAIL(list, message, link);
+    else
+        insert_sorted(list, message);
+}
+
+void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription)
+{
+    cc_app *app = subscription->app;
+    cc_message *message;
+    cc_change *change;
+    cc_gap *gap;
+
+    while ((message = TAILQ_LAST(&subscription->given, cc_messages)) != NULL) {
+        unlink_message(message);
+        message->attempt++;
+        insert_sorted(&app->pending, message);
+        app->pending_count++;
+        change = cc_dispatch_add_change(d, CC_CHANGE_ATTEMPT);
+        change->attempt = message->attempt;
+        change->seq = message->seq;
+        memcpy(change->app, app->name, sizeof(change->app));
+    }
+    TAILQ_FOREACH(gap, &app->gaps, link) {
+        if (gap->owner == subscription)
+            gap->owner = NULL;
+    }
+}
+
+void cc_queue_forget(cc_dispatch *d, cc_app *app)
+{
+    cc_message *message;
+    cc_gap *gap;
+
+    while ((message = TAILQ_FIRST(&app->pending)) != NULL)
+        cc_queue_drop(d, message);
+    while ((gap = TAILQ_FIRST(&app->gaps)) != NULL) {
+        TAILQ_REMOVE(&app->gaps, gap, link);
+        free(gap);
+    }
+    app->loaded = 0;
+    app->more = 0;
+}
+
+/* ---- giving ---------------------------------------------------------- */
+
+typedef struct load_baton {
+    cc_dispatch *dispatch;
+    cc_app *app;
+    const cc_subscription *subscription;
+    cc_message *message;
+} load_baton;
+
+static void append_loaded(void *baton, const cc_stored *stored)
+{
+    load_baton *load = baton;
+
+    cc_queue_append(load->dispatch, load->app, stored);
+}
+
+static int load_limit(const cc_app *app)
+{
+    const cc_subscription *s;
+    int limit = 0;
+
+    TAILQ_FOREACH(s, &app->takers, of_app) {
+        limit += s->window;
+        if (limit >= PENDING_MAX / 2)
+            return PENDING_MAX;
+    }
+    return limit * 2 > LOAD_LEAST ? limit * 2 : LOAD_LEAST;
+}
+
+/* Fill memory from the inbox. 1: there is something now. */
+static int load_more(cc_dispatch *d, cc_app *app)
+{
+    load_baton load = { d, app, NULL, NULL };
+    int64_t before = app->loaded;
+    cc_status status;
+
+    if (!app->more)
+        return 0;
+    status = cc_inbox_load(d->inbox, app->name, app->loaded, load_limit(app),
+                           PENDING_BYTES_MAX, append_loaded, &load);
+    if (status == CC_OK)
+        return 1;
+    if (status == CC_EMPTY) {
+        app->more = 0;
+        return 0;
+    }
+    while (!TAILQ_EMPTY(&app->pending))
+        cc_queue_drop(d, TAILQ_FIRST(&app->pending));
+    app->loaded = before;
+    cc_dispatch_note(d, status);
+    return 0;
+}
+
+static void give_body(const cc_subscription *s, const cc_message *message, cc_slice body,
+                      size_t head_len)
+{
+    cc_delivery delivery;
+
+    delivery.body = body;
+    delivery.head_len = head_len;
+    delivery.server = message->server;
+    delivery.attempt = message->attempt;
+    s->client->calls->message(s->client->baton, &delivery);
+}
+
+static void give_read(void *baton, const cc_stored *stored)
+{
+    load_baton *load = baton;
+
+    give_body(load->subscription, load->message, stored->body, stored->head_len);
+}
+
+static cc_status give_message(cc_dispatch *d, cc_subscription *s, cc_message *message)
+{
+    load_baton load = { d, s->app, s, message };
+    cc_slice body = { message->body, message->body_len };
+
+    if (message->body == NULL)
+        return cc_inbox_read(d->inbox, s->app->name, message->seq, give_read, &load);
+    give_body(s, message, body, message->head_len);
+    return CC_OK;
+}
+
+static void move_to_subscription(cc_subscription *s, cc_message *message)
+{
+    unlink_message(message);
+    forget_body(message);
+    message->owner = s;
+    insert_given(&s->given, message);
+    s->count++;
+    TAILQ_REMOVE(&s->app->takers, s, of_app);
+    TAILQ_INSERT_TAIL(&s->app->takers, s, of_app);
+}
+
+static int has_room(const cc_subscription *s)
+{
+    return s->client->calls->has_room(s->client->baton);
+}
+
+static cc_subscription *find_taker(const cc_app *app)
+{
+    cc_subscription *s;
+
+    TAILQ_FOREACH(s, &app->takers, of_app) {
+        if (s->count < s->window && has_room(s))
+            return s;
+    }
+    return NULL;
+}
+
+static void give_gaps(cc_app *app)
+{
+    cc_subscription *s;
+    cc_gap_notice notice;
+    cc_gap *gap;
+
+    TAILQ_FOREACH(gap, &app->gaps, link) {
+        if (gap->owner != NULL)
+            continue;
+        TAILQ_FOREACH(s, &app->takers, of_app) {
+            if (has_room(s))
+                break;
+        }
+        if (s == NULL)
+            return;
+        gap->owner = s;
+        notice.id = gap->id;
+        notice.app = app->name;
+        notice.server = gap->server;
+        notice.count = gap->count;
+        s->client->calls->gap(s->client->baton, &notice);
+    }
+}
+
+static void drop_expired(cc_dispatch *d, cc_message *message)
+{
+    cc_change *change = cc_dispatch_add_change(d, CC_CHANGE_REMOVE);
+
+    change->seq = message->seq;
+    memcpy(change->app, message->app->name, sizeof(change->app));
+    cc_queue_drop(d, message);
+}
+
+void cc_queue_pump(cc_dispatch *d, cc_app *app)
+{
+    int64_t now = cc_time_now();
+    cc_subscription *s;
+    cc_message *message;
+    cc_status status;
+
+    give_gaps(app);
+    while ((s = find_taker(app)) != NULL) {
+        message = TAILQ_FIRST(&app->pending);
+        if (message == NULL) {
+            if (!load_more(d, app))
+                return;
+            continue;
+        }
+        if (message->expires > 0 && message->expires <= now) {
+            drop_expired(d, message);
+            continue;
+        }
+        status = give_message(d, s, message);
+        if (status == CC_OK) {
+            move_to_subscription(s, message);
+        } else if (status == CC_EMPTY) {
+            cc_queue_drop(d, message);
+        } else {
+            cc_dispatch_note(d, status);
+            return;
+        }
+    }
+}
+
+/* ---- gaps ------------------------------------------------------------ */
+
+static void note_gap(void *baton, const char *server, const char *id, int64_t count)
+{
+    cc_app *app = baton;
+    cc_gap *gap;
+
+    if (strlen(id) >= sizeof(gap->id) || strlen(server) >= sizeof(gap->server))
+        return;
+    TAILQ_FOREACH(gap, &app->gaps, link) {
+        if (strcmp(gap->id, id) == 0) {
+            gap->listed = 1;
+            return;
+        }
+    }
+    gap = cc_alloc(sizeof(*gap));
+    strcpy(gap->id, id);
+    strcpy(gap->server, server);
+    gap->count = count < 0 ? 0 : count;
+    gap->listed = 1;
+    TAILQ_INSERT_TAIL(&app->gaps, gap, link);
+}
+
+void cc_queue_read_gaps(cc_dispatch *d, cc_app *app)
+{
+    cc_gap *gap, *next;
+
+    TAILQ_FOREACH(gap, &app->gaps, link)
+        gap->listed = 0;
+    if (cc_inbox_gaps(d->inbox, app->name, note_gap, app) != CC_OK)
+        return;
+    for (gap = TAILQ_FIRST(&app->gaps); gap != NULL; gap = next) {
+        next = TAILQ_NEXT(gap, link);
+        if (!gap->listed) {
+            TAILQ_REMOVE(&app->gaps, gap, link);
+            free(gap);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_transport.h - polls over HTTP: libcurl's multi interface on libevent.
+ *
+ * It knows how a poll looks on the wire and nothing of what an answer means.
+ * One cc_exchange for each server, at most one poll at a time. HTTP/1.1 only:
+ * over HTTP/2 a server cannot hold polls without a thread. Redirects are not
+ * followed, so credentials never reach another origin. An answer is cut off
+ * at CC_ANSWER_MAX bytes.
+ */
+#ifndef CC_TRANSPORT_H
+#define CC_TRANSPORT_H
+
+#include "cc_compat.h"
+#include "cc_config.h"
+#include "cc_status.h"
+
+struct event_base;
+
+#define CC_ANSWER_MAX (32u << 20)  /* bytes                                   */
+#define CC_ANSWER_LAG 10           /* s beyond the wait until a head is there */
+#define CC_STALL      30           /* s between two pieces of a body          */
+
+typedef struct cc_transport cc_transport;
+typedef struct cc_exchange cc_exchange;
+
+typedef struct cc_poll {
+    const char *url;         /* with the query                                */
+    const char *cursor;      /* Last-Event-ID; NULL: none                     */
+    int wait;                /* s to be held; 0: answer now                   */
+    int granted;             /* s that the server held the last time, or wait */
+    const char *password;    /* NULL: none                                    */
+    const char *token;       /* NULL: none                                    */
+} cc_poll;
+
+typedef enum {
+    CC_ANSWERED,             /* there is a status                             */
+    CC_CUT,                  /* the request went out, no whole answer came    */
+    CC_NO_CONNECTION
+} cc_answer_kind;
+
+typedef struct cc_answer {
+    cc_answer_kind kind;
+    const char *error;       /* unless answered: text                         */
+    long status;             /* of HTTP                                       */
+    char content_type[64];   /* lower case, without parameters                */
+    char cursor[CC_CURSOR_MAX + 1];   /* Comm-Cursor, "": none                */
+    int64_t retry_after;     /* s; -1: not said                               */
+    int granted;             /* Preference-Applied: wait=N; -1: not said      */
+    int64_t date;            /* ms since 1970; 0: not said                    */
+    int64_t duration;        /* ms from start to end                          */
+    const char *body;        /* never NULL                                    */
+    size_t len;
+    int too_large;           /* `body` is only the beginning                  */
+} cc_answer;
+
+/** @return NULL when libcurl cannot be used. */
+cc_transport *cc_transport_create(struct event_base *base);
+void cc_transport_destroy(cc_transport *transport);
+
+/** `done` is called from the event loop and may start the next poll; the
+ *  answer lives until it returns. */
+cc_exchange *cc_exchange_create(cc_transport *transport, const cc_server_config *server,
+                                void (*done)(void *baton, const cc_answer *answer),
+                                void *baton);
+void cc_exchange_destroy(cc_exchange *exchange);
+
+/** Start a poll. None may be on its way. */
+void cc_exchange_start(cc_exchange *exchange, const cc_poll *poll);
+
+/** Forget the poll that is on its way, if one is. `done` is not called. */
+void cc_exchange_cancel(cc_exchange *exchange);
+
+#endif

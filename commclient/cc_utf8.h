@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cc_utf8.h - one question about UTF-8.
+ */
+#ifndef CC_UTF8_H
+#define CC_UTF8_H
+
+#include <stddef.h>
+
+/** Bytes of the character at `data` (1..4), which ends before `end`; 0 when
+ *  they are not UTF-8 (overlong, surrogate, above U+10FFFF, cut off). */
+size_t cc_utf8_length(const char *data, const char *end);
+
+#endif

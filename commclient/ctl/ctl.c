@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ctl.c - what the verbs of the command line share.
+ */
+#include "cc_compat.h"
+#include "ctl.h"
+#include "cc_config.h"
+#include "cc_local.h"
+#include "cc_paths.h"
+#include "cc_time.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define READ_STEP 65536
+
+int ctl_print_help(const ctl_verb *verb)
+{
+    printf("usage: commclient %s %s\n\n%s", verb->name, verb->args, verb->help);
+    return CTL_OK;
+}
+
+int ctl_print_usage(const ctl_verb *verb)
+{
+    fprintf(stderr, "usage: commclient %s %s\n"
+            "'commclient %s --help' says more\n", verb->name, verb->args, verb->name);
+    return CTL_USAGE;
+}
+
+void ctl_complain(const char *format, ...)
+{
+    va_list args;
+
+    fputs("commclient: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+/* A configuration that was named must be right; the default one is only asked
+ * when it is there. */
+static char *configured_socket(const char *file, int named)
+{
+    cc_config *config = NULL;
+    char *error = NULL, *socket = NULL;
+    cc_status status = cc_config_read(file, &config, &error);
+
+    if (status == CC_OK)
+        socket = cc_copy(config->socket);
+    else if (named || status != CC_NOT_FOUND)
+        ctl_complain("%s", error);
+    else
+        socket = cc_paths_socket();
+    if (status == CC_NOT_FOUND && !named && socket == NULL)
+        ctl_complain("XDG_RUNTIME_DIR is not set: say where the socket is with --socket");
+    free(error);
+    cc_config_destroy(config);
+    return socket;
+}
+
+char *ctl_find_socket(const char *socket, const char *config)
+{
+    char *file, *found;
+
+    if (socket != NULL)
+        return cc_copy(socket);
+    if (config != NULL)
+        return configured_socket(config, 1);
+    file = cc_paths_config();
+    found = configured_socket(file != NULL ? file : "", 0);
+    free(file);
+    return found;
+}
+
+int ctl_connect(const char *path, ctl_connection *out_connection)
+{
+    struct sockaddr_un address;
+
+    memset(out_connection, 0, sizeof(*out_connection));
+    memset(&address, 0, sizeof(address));
+    address.sun_family = AF_UNIX;
+    out_connection->descriptor = -1;
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        ctl_complain("socket '%s' has a path of more than 107 bytes", path);
+        return CTL_NO_AGENT;
+    }
+    strcpy(address.sun_path, path);
+    out_connection->descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(out_connection->descriptor, (struct sockaddr *)&address,
+                sizeof(address)) == 0)
+        return CTL_OK;
+    if (errno == ENOENT || errno == ECONNREFUSED)
+        ctl_complain("no agent runs on '%s': start one with 'commclient run'", path);
+    else
+        ctl_complain("no way to the agent on '%s': %s", path, strerror(errno));
+    ctl_disconnect(out_connection);
+    return CTL_NO_AGENT;
+}
+
+void ctl_disconnect(ctl_connection *connection)
+{
+    if (connection->descriptor >= 0)
+        close(connection->descriptor);
+    connection->descriptor = -1;
+    cc_buffer_clear(&connection->in);
+}
+
+cc_status ctl_send(ctl_connection *connection, const char *line)
+{
+    size_t len = strlen(line);
+    ssize_t n;
+
+    while (len > 0) {
+        n = send(connection->descriptor, line, len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return CC_CLOSED;
+        line += n;
+        len -= (size_t)n;
+    }
+    return CC_OK;
+}
+
+static int take_line(ctl_connection *connection, cc_slice *out_line)
+{
+    cc_buffer *in = &connection->in;
+    char *end;
+
+    if (connection->taken > 0) {
+        memmove(in->data, in->data + connection->taken, in->len - connection->taken);
+        in->len -= connection->taken;
+        connection->taken = 0;
+    }
+    end = in->len > 0 ? memchr(in->data, '\n', in->len) : NULL;
+    if (end == NULL)
+        return 0;
+    out_line->data = in->data;
+    out_line->len = (size_t)(end - in->data);
+    connection->taken = out_line->len + 1;
+    return 1;
+}
+
+cc_status ctl_receive(ctl_connection *connection, int timeout, cc_slice *out_line)
+{
+    int64_t until = cc_time_monotonic() + timeout;
+    struct pollfd ready = { connection->descriptor, POLLIN, 0 };
+    char step[READ_STEP];
+    int64_t left;
+    ssize_t n;
+
+    for (;;) {
+        if (take_line(connection, out_line))
+            return CC_OK;
+        left = timeout < 0 ? -1 : until - cc_time_monotonic();
+        if (timeout >= 0 && left <= 0)
+            return CC_EMPTY;
+        if (poll(&ready, 1, (int)left) < 0 && errno == EINTR)
+            return CC_EMPTY;
+        if (ready.revents == 0)
+            continue;
+        n = read(connection->descriptor, step, sizeof(step));
+        if (n <= 0 || connection->in.len > CC_LINE_MAX + sizeof(step))
+            return CC_CLOSED;
+        cc_buffer_add(&connection->in, step, (size_t)n);
+    }
+}

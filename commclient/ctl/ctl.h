@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ctl.h - the verbs of the command line, and what they share.
+ */
+#ifndef CTL_H
+#define CTL_H
+
+#include "cc_compat.h"
+#include "cc_memory.h"
+#include "cc_status.h"
+
+/* How commclient ends; doc/agent.md has the table. */
+enum {
+    CTL_OK = 0,
+    CTL_FAILED = 1,
+    CTL_USAGE = 2,
+    CTL_NO_AGENT = 3,    /* none runs on the socket, or it went away          */
+    CTL_CONFIG = 4,
+    CTL_IN_USE = 5       /* another agent runs                                */
+};
+
+typedef struct ctl_verb {
+    const char *name;
+    const char *args;
+    const char *help;    /* first line: what it does; then options, and more  */
+    int (*run)(const struct ctl_verb *verb, int argc, char **argv);
+} ctl_verb;
+
+extern const ctl_verb ctl_run;
+extern const ctl_verb ctl_listen;
+extern const ctl_verb ctl_status;
+
+/** Print the help of a verb to stdout. @return CTL_OK */
+int ctl_print_help(const ctl_verb *verb);
+
+/** Say on stderr how the verb is called. @return CTL_USAGE */
+int ctl_print_usage(const ctl_verb *verb);
+
+/** Write "commclient: ..." to stderr. */
+void ctl_complain(const char *format, ...) CC_PRINTF(1, 2);
+
+/** Where the agent listens: `socket` if given, else what the configuration
+ *  says, else the default. To be freed; NULL (it complained) when unknown. */
+char *ctl_find_socket(const char *socket, const char *config);
+
+/* A connection to the agent. */
+typedef struct ctl_connection {
+    int descriptor;
+    cc_buffer in;
+    size_t taken;        /* bytes of `in` that were handed out                */
+} ctl_connection;
+
+/** @return CTL_OK, or CTL_NO_AGENT after a complaint. */
+int ctl_connect(const char *socket, ctl_connection *out_connection);
+void ctl_disconnect(ctl_connection *connection);
+
+/** @return CC_OK or CC_CLOSED. */
+cc_status ctl_send(ctl_connection *connection, const char *line);
+
+/** Wait for the next line, without its line feed.
+ *  @param timeout  ms; -1: for ever
+ *  @param out_line lives until the next call
+ *  @return CC_OK; CC_EMPTY: none in time; CC_CLOSED. */
+cc_status ctl_receive(ctl_connection *connection, int timeout, cc_slice *out_line);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ctl_run.c - "commclient run": the agent itself.
+ */
+#include "cc_compat.h"
+#include "ctl.h"
+#include "cc_agent.h"
+#include "cc_config.h"
+#include "cc_log.h"
+#include "cc_paths.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+
+typedef struct options {
+    const char *config;
+    const char *socket;
+    const char *inbox;
+    int help;
+    int verbose;
+} options;
+
+static int read_options(int argc, char **argv, options *out)
+{
+    static const struct option known[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "socket", required_argument, NULL, 's' },
+        { "inbox", required_argument, NULL, 'i' },
+        { "verbose", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 }
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "c:s:i:vh", known, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            out->config = optarg;
+            break;
+        case 's':
+            out->socket = optarg;
+            break;
+        case 'i':
+            out->inbox = optarg;
+            break;
+        case 'v':
+            out->verbose = 1;
+            break;
+        case 'h':
+            out->help = 1;
+            break;
+        default:
+            return 0;
+        }
+    }
+    return optind == argc;
+}
+
+static void replace(char **member, const char *value)
+{
+    if (value == NULL)
+        return;
+    free(*member);
+    *member = cc_copy(value);
+}
+
+static int exit_status(cc_status status)
+{
+    switch (status) {
+    case CC_OK:
+        return CTL_OK;
+    case CC_BAD_CONFIG:
+    case CC_NOT_FOUND:
+        return CTL_CONFIG;
+    case CC_IN_USE:
+        return CTL_IN_USE;
+    default:
+        return CTL_FAILED;
+    }
+}
+
+static cc_status run_agent(const cc_config *config, char **out_error)
+{
+    cc_agent *agent = NULL;
+    cc_status status = cc_agent_create(config, &agent, out_error);
+
+    if (status == CC_OK)
+        status = cc_agent_run(agent);
+    cc_agent_destroy(agent);
+    return status;
+}
+
+static int run(const ctl_verb *verb, int argc, char **argv)
+{
+    options given = { NULL, NULL, NULL, 0, 0 };
+    cc_config *config = NULL;
+    char *error = NULL, *file;
+    cc_status status = CC_BAD_CONFIG;
+
+    if (!read_options(argc, argv, &given))
+        return ctl_print_usage(verb);
+    if (given.help)
+        return ctl_print_help(verb);
+    if (given.verbose)
+        cc_log_level_set(CC_LOG_DEBUG);
+    file = given.config != NULL ? cc_copy(given.config) : cc_paths_config();
+    if (file == NULL)
+        error = cc_copy("there is no home directory: say --config FILE");
+    else
+        status = cc_config_read(file, &config, &error);
+    if (status == CC_OK) {
+        replace(&config->socket, given.socket);
+        replace(&config->inbox, given.inbox);
+        status = run_agent(config, &error);
+    }
+    if (error != NULL)
+        cc_log(CC_LOG_ERROR, "%s", error);
+    free(error);
+    free(file);
+    cc_config_destroy(config);
+    return exit_status(status);
+}
+
+const ctl_verb ctl_run = {
+    "run",
+    "[--config FILE] [--socket PATH] [--inbox PATH]",
+    "Run the agent: poll the servers, keep what comes in the inbox, and hand it to\n"
+    "the local applications. It stays in the foreground and logs to stderr.\n"
+    "\n"
+    "  -c, --config FILE  the configuration; default ~/.config/commclient/\n"
+    "                     commclient.conf, for root /etc/commclient/commclient.conf\n"
+    "  -s, --socket PATH  instead of socket in [agent]\n"
+    "  -i, --inbox PATH   instead of inbox in [agent]\n"
+    "  -v, --verbose      log more\n"
+    "  -h, --help         show this\n"
+    "\n"
+    "SIGTERM and SIGINT stop it. Exit status: 0 stopped, 1 failed, 2 wrong usage,\n"
+    "4 the configuration is not right, 5 another agent uses the socket or the inbox.\n",
+    run
+};
