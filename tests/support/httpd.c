@@ -401,3 +401,12 @@ void httpd_install(httpd *server, const char *from, const char *path)
     if (chmod(path_in(server, path), 0755) != 0)
         ck_abort_msg("cannot set the mode of '%s'", path);
 }
+
+void httpd_install_writer(httpd *server)
+{
+    process_must((const char *[]){
+        "sh", "-c", "mkdir -p \"$1/lib\" \"$1/bin\" && cp -P \"$0\"* \"$1/lib\"",
+        support_build_path("mod_commserver/writer/.libs/libcommserver.so"),
+        server->place.directory, NULL });
+    httpd_install(server, support_program("mod_commserver/writer/commsend"), "bin/commsend");
+}

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "httpd_config.h"
 
@@ -65,6 +66,16 @@ const char *support_text(const char *format, ...)
 const char *support_build_path(const char *relative)
 {
     return support_text("%s/%s", TEST_BUILD_DIR, relative);
+}
+
+const char *support_program(const char *relative)
+{
+    const char *slash = strrchr(relative, '/');
+    int folder = slash ? (int)(slash + 1 - relative) : 0;
+    const char *real = support_build_path(
+        support_text("%.*s.libs/%s", folder, relative, relative + folder));
+
+    return access(real, X_OK) == 0 ? real : support_build_path(relative);
 }
 
 const char *support_source_path(const char *relative)

@@ -37,6 +37,10 @@ void support_need_httpd(void);
 /** Absolute path of a file of the build tree; in a static ring of buffers. */
 const char *support_build_path(const char *relative);
 
+/** Absolute path of a built program itself, where libtool has put a script in
+ *  its place. */
+const char *support_program(const char *relative);
+
 /** Absolute path of a file of the source tree. */
 const char *support_source_path(const char *relative);
 
