@@ -210,6 +210,8 @@ typedef struct csq_message {
     apr_size_t len;         /* bytes of it                                    */
 } csq_message;
 
+#define CSQ_RECEIVERS_MAX 128 /* of one csq_append()                          */
+
 /**
  * Queue one message for one or several clients, all or none. Queues that do
  * not exist are created. A key given twice counts once. Wakes who waits.

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * csq_cursor.c - the text form of a cursor: 16 lower-case hex digits, '-',
+ * decimal sequence without leading zeros. One text for one cursor.
+ */
+#include "cs_compat.h"
+#include "csq.h"
+
+#include <stdio.h>
+
+#define EPOCH_DIGITS 16
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return -1;
+}
+
+static apr_status_t parse_sequence(const char *text, apr_size_t len, apr_uint64_t *out)
+{
+    apr_uint64_t value = 0;
+    apr_size_t i;
+
+    if (len < 1 || (text[0] == '0' && len > 1))
+        return CSQ_BAD_CURSOR;
+    for (i = 0; i < len; i++) {
+        unsigned digit = (unsigned char)text[i] - (unsigned)'0';
+
+        if (digit > 9 || __builtin_mul_overflow(value, 10, &value)
+            || __builtin_add_overflow(value, digit, &value))
+            return CSQ_BAD_CURSOR;
+    }
+    *out = value;
+    return APR_SUCCESS;
+}
+
+apr_status_t csq_cursor_parse(const char *text, apr_size_t len, csq_cursor *out_cursor)
+{
+    apr_uint64_t epoch = 0;
+    int i;
+
+    if (len < EPOCH_DIGITS + 2 || text[EPOCH_DIGITS] != '-')
+        return CSQ_BAD_CURSOR;
+    for (i = 0; i < EPOCH_DIGITS; i++) {
+        int value = hex_value(text[i]);
+
+        if (value < 0)
+            return CSQ_BAD_CURSOR;
+        epoch = epoch << 4 | (apr_uint64_t)value;
+    }
+    out_cursor->epoch = epoch;
+    return parse_sequence(text + EPOCH_DIGITS + 1, len - EPOCH_DIGITS - 1,
+                          &out_cursor->sequence);
+}
+
+void csq_cursor_format(const csq_cursor *cursor, char out[CSQ_CURSOR_TEXT])
+{
+    snprintf(out, CSQ_CURSOR_TEXT, "%016llx-%llu", (unsigned long long)cursor->epoch,
+             (unsigned long long)cursor->sequence);
+}

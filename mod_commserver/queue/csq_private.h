@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * csq_private.h - what the files of this folder share. Not for others.
+ *
+ * One topic a file; `*_locked` wants the lock of the shard (or of all shards)
+ * that it works on. Numbers of chunks come from memory that others can write:
+ * they pass through csq_chunk_at() and its kin, which check the range and the
+ * kind, and every walk is bounded. What does not fit is CSQ_DAMAGED.
+ */
+#ifndef CSQ_PRIVATE_H
+#define CSQ_PRIVATE_H
+
+#include <stddef.h>
+#include <string.h>
+
+#include <apr_shm.h>
+#include <apr_strings.h>
+
+#include "csq_layout.h"
+
+#ifdef CS_DEVELOPER
+#include <assert.h>
+#define csq_assert(x) assert(x)
+#else
+#define csq_assert(x) ((void)0)
+#endif
+
+/* Inside this folder only: give the locks back, repair, try again. */
+#define CSQ_RETRY (CSQ_STATUS_BASE + 90)
+#define CSQ_RETRIES 4
+
+/* A page that fork() empties: what belongs to one process only. */
+typedef struct csq_process {
+    uint32_t id;
+} csq_process;
+
+/* A doorbell as this process has opened it. */
+typedef struct csq_bell {
+    int fd;                    /* -1: not yet; kept for good once opened      */
+    uint32_t generation;       /* of the slot when it was opened              */
+} csq_bell;
+
+struct csq {
+    csq_header *header;
+    csq_shard *shards;
+    csq_slot_shared *slots;
+    uint32_t *buckets;
+    uint32_t *origins;
+    char *chunks;
+    uint32_t chunk_count;
+    uint32_t slot_count;
+    uint32_t bucket_mask;      /* buckets of one shard, less one              */
+    uint32_t origin_mask;
+
+    const char *path;
+    apr_pool_t *shm_pool;      /* unmanaged: no exit handler destroys it      */
+    apr_shm_t *shm;
+    int lock_fd;
+    int created;               /* by this handle, else attached               */
+    uint32_t creator;          /* process id                                  */
+    int audit;                 /* audit after each unlock                     */
+    int64_t timeout;           /* of a lock, ns                               */
+    uint32_t holder;           /* see csq_lock_holder()                       */
+    uint32_t checked;          /* second in which the server was last seen    */
+    csq_process *process;
+    csq_bell *bells;
+};
+
+/* ---- csq_segment.c, csq_map.c ------------------------------------------ */
+
+typedef struct csq_map {
+    size_t shards, slots, buckets, origins, chunks, end;
+    uint32_t slot_count, bucket_count, origin_count, chunk_count;
+} csq_map;
+
+/** Where everything lies in a segment of `size` bytes.
+ *  @return APR_SUCCESS or APR_EINVAL: too small. */
+apr_status_t csq_map_make(size_t size, uint32_t slots, uint32_t max_clients,
+                          csq_map *out_map);
+/** The same from the numbers of a header. APR_SUCCESS or CSQ_DAMAGED. */
+apr_status_t csq_map_check(const csq_header *header, size_t size, csq_map *out_map);
+void csq_map_apply(csq *q, void *base, const csq_map *map);
+/** Text that must be the same in all programs that share a segment. */
+void csq_build_text(char out[CSQ_BUILD_BYTES]);
+apr_status_t csq_pages_reserve(char *base, size_t size);
+
+/** Handles that attached: does the server still run? Asks once a second.
+ *  APR_SUCCESS, CSQ_NO_SERVER. */
+apr_status_t csq_server_check(csq *q, apr_time_t now);
+
+/* ---- csq_filelock.c: OFD locks on path.lock --------------------------- */
+
+#define CSQ_BYTE_SERVER 0      /* a server runs                               */
+#define CSQ_BYTE_MAKING 1      /* exclusive: being made; shared: being mapped */
+#define CSQ_BYTE_SLOT   16     /* + n: slot n is owned                        */
+
+apr_status_t csq_filelock_open(const char *path, int create, int *out_fd);
+/** @return APR_SUCCESS, APR_EAGAIN: somebody else has it. */
+apr_status_t csq_filelock_take(int fd, int byte, int exclusive);
+void csq_filelock_drop(int fd, int byte);
+/** 1: some open file other than fd's holds the byte. */
+int csq_filelock_held(int fd, int byte);
+/** Still the file that has this name? */
+int csq_filelock_current(int fd, const char *path);
+
+/* ---- csq_lock.c -------------------------------------------------------- */
+
+apr_status_t csq_mutex_create(pthread_mutex_t *mutex);
+uint32_t csq_process_id(csq *q);
+/** Lock the shards of the set (bit n: shard n). CSQ_BUSY, CSQ_CLOSED,
+ *  CSQ_DAMAGED: nothing is locked. Repairs first if there is need. */
+apr_status_t csq_lock(csq *q, uint32_t set);
+/** The same, whether the segment is closed or not. */
+apr_status_t csq_lock_even_closed(csq *q, uint32_t set);
+void csq_unlock(csq *q, uint32_t set);
+/** Under a shard's lock. CSQ_BUSY; CSQ_RETRY: give the shards back. */
+apr_status_t csq_allocator_lock(csq *q);
+void csq_allocator_unlock(csq *q);
+/** All locks, without a repair. Flags that one is due are left alone. */
+apr_status_t csq_lock_all(csq *q);
+void csq_unlock_all(csq *q);
+#define CSQ_ALL_SHARDS 0xffffffffu
+
+/* ---- csq_repair.c ------------------------------------------------------ */
+
+void csq_repair_want(csq *q);
+int csq_repair_wanted(csq *q);
+/** Nothing is locked by the caller. APR_SUCCESS, CSQ_BUSY, CSQ_NO_MEMORY. */
+apr_status_t csq_repair(csq *q);
+
+/* ---- csq_chunk.c: chunks, chains, the free list ------------------------ */
+
+static inline void *csq_chunk_at(csq *q, uint32_t number)
+{
+    if (number - 1u >= q->chunk_count)
+        return NULL;
+    return q->chunks + (size_t)(number - 1u) * CSQ_CHUNK_BYTES;
+}
+
+static inline csq_client *csq_client_at(csq *q, uint32_t number)
+{
+    csq_client *client = csq_chunk_at(q, number);
+
+    return client && client->kind == CSQ_KIND_CLIENT ? client : NULL;
+}
+
+static inline csq_entry *csq_entry_at(csq *q, uint32_t number)
+{
+    csq_entry *entry = csq_chunk_at(q, number);
+
+    if (!entry || (entry->kind != CSQ_KIND_MESSAGE && entry->kind != CSQ_KIND_ENTRY))
+        return NULL;
+    return entry;
+}
+
+static inline csq_stored *csq_stored_at(csq *q, uint32_t number)
+{
+    csq_stored *stored = csq_chunk_at(q, number);
+
+    return stored && stored->entry.kind == CSQ_KIND_MESSAGE ? stored : NULL;
+}
+
+static inline csq_origin *csq_origin_at(csq *q, uint32_t number)
+{
+    csq_origin *origin = csq_chunk_at(q, number);
+
+    return origin && origin->kind == CSQ_KIND_ORIGIN ? origin : NULL;
+}
+
+static inline csq_gap_chunk *csq_gap_at(csq *q, uint32_t number)
+{
+    csq_gap_chunk *gap = csq_chunk_at(q, number);
+
+    return gap && gap->kind == CSQ_KIND_GAP ? gap : NULL;
+}
+
+/** Chunks that `len` bytes take of which `first` fit into the first. */
+static inline uint32_t csq_chunks_for(size_t len, size_t first)
+{
+    if (len <= first)
+        return 1;
+    return (uint32_t)(1 + (len - first + CSQ_CHUNK_DATA - 1) / CSQ_CHUNK_DATA);
+}
+
+/** Take a chain of n chunks. Allocator locked.
+ *  @return APR_SUCCESS, CSQ_SEGMENT_FULL, CSQ_DAMAGED. */
+apr_status_t csq_chunk_take_locked(csq *q, uint32_t n, uint32_t *out_head);
+/** Give a chain back. Allocator locked. CSQ_DAMAGED: its end was not found. */
+apr_status_t csq_chunk_give_locked(csq *q, uint32_t head, uint32_t n);
+/** Cut the first n chunks off a chain. @return their head; 0: too short. */
+uint32_t csq_chain_cut(csq *q, uint32_t *chain, uint32_t n);
+
+/* Reads or writes bytes along a chain. */
+typedef struct csq_stream {
+    csq *q;
+    char *at;
+    size_t left;
+    uint32_t next;
+} csq_stream;
+
+void csq_stream_open(csq_stream *stream, csq *q, void *chunk, char *at, size_t left);
+apr_status_t csq_stream_write(csq_stream *stream, const char *data, size_t len);
+apr_status_t csq_stream_read(csq_stream *stream, char *data, size_t len);
+/** @return 1: equal, 0: not, or damaged. */
+int csq_stream_equal(csq_stream *stream, const char *data, size_t len);
+
+/* ---- csq_hash.c -------------------------------------------------------- */
+
+uint64_t csq_hash(const csq *q, uint64_t seed, const char *data, size_t len);
+apr_status_t csq_random(csq *q, void *out, size_t len);
+
+/* ---- csq_index.c: names to clients ------------------------------------- */
+
+typedef struct csq_name {
+    const csq_key *key;
+    uint64_t hash;
+    uint32_t realm_len;
+    uint32_t client_len;
+} csq_name;
+
+static inline unsigned csq_name_shard(const csq_name *name)
+{
+    return (unsigned)(name->hash & (CSQ_SHARDS - 1));
+}
+
+apr_status_t csq_name_make(csq *q, const csq_key *key, csq_name *out_name);
+uint32_t csq_bucket_of(const csq *q, unsigned shard, uint64_t hash);
+uint64_t csq_client_hash(csq *q, csq_client *client, int *out_ok);
+uint32_t csq_client_chunks(uint32_t realm_len, uint32_t client_len);
+/** *out_client 0: not known. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_client_find_locked(csq *q, const csq_name *name, uint32_t *out_client);
+/** Make a client from a chain of csq_client_chunks() and hang it in. */
+apr_status_t csq_client_make_locked(csq *q, const csq_name *name, uint32_t chain,
+                                    apr_time_t now);
+/** Find, else make. CSQ_CLIENTS_FULL, CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_RETRY. */
+apr_status_t csq_client_need_locked(csq *q, const csq_name *name, apr_time_t now,
+                                    uint32_t *out_client);
+/** Its queue must be empty and without a gap. */
+apr_status_t csq_client_forget_locked(csq *q, unsigned shard, uint32_t number);
+void csq_client_touch(csq *q, csq_client *client, apr_time_t now);
+apr_status_t csq_epoch_make(csq *q, uint64_t name_hash, uint64_t *out_epoch);
+/** Was this epoch drawn here, for a queue of this name? */
+int csq_epoch_genuine(const csq *q, const csq_name *name, uint64_t epoch);
+
+/* ---- csq_origin.c: application, sender, type --------------------------- */
+
+typedef struct csq_origin_name {
+    const char *app;
+    const char *sender;
+    const char *type;
+    uint32_t app_len;
+    uint32_t sender_len;
+    uint32_t type_len;
+    uint32_t hash;
+} csq_origin_name;
+
+void csq_origin_name_make(csq *q, const csq_message *message, csq_origin_name *out);
+uint32_t csq_origin_chunks(uint32_t strings);
+uint32_t csq_origin_hash(csq *q, csq_origin *origin, int *out_ok);
+/** Find and hold, else 0. Allocator locked. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_origin_find_locked(csq *q, const csq_origin_name *name,
+                                    uint32_t *out_origin);
+/** Make one, held once, from a chain. Allocator locked. */
+apr_status_t csq_origin_make_locked(csq *q, const csq_origin_name *name, uint32_t chain);
+/** One message less names it. Allocator locked. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_origin_drop_locked(csq *q, uint32_t number);
+
+/* ---- csq_entry.c: messages in queues ----------------------------------- */
+
+static inline uint64_t csq_stored_time(const csq_stored *stored)
+{
+    return stored->time_low | (uint64_t)stored->time_high << 32;
+}
+
+static inline uint64_t csq_stored_expires(const csq_stored *stored)
+{
+    return stored->expires_low | (uint64_t)stored->expires_high << 32;
+}
+
+/** The message of an entry. NULL: damaged. */
+csq_stored *csq_entry_stored(csq *q, uint32_t number, csq_entry *entry,
+                             uint32_t *out_message);
+/** Link a filled entry at the end of a queue. */
+apr_status_t csq_entry_link_locked(csq *q, unsigned shard, uint32_t client_number,
+                                   uint32_t number);
+/** Take an entry out of its queue and give up its message.
+ *  APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_entry_remove_locked(csq *q, unsigned shard, csq_client *client,
+                                     uint32_t number);
+/** Free what csq_entry_remove_locked() has put aside. Call before the shard
+ *  is unlocked; what the allocator does not take now is kept for later. */
+void csq_release_locked(csq *q, unsigned shard);
+
+/* ---- csq_gap.c --------------------------------------------------------- */
+
+/** Make sure that a drop can be noted. CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_RETRY. */
+apr_status_t csq_gap_need_locked(csq *q, csq_client *client);
+/** One message of this origin and sequence is about to be dropped.
+ *  csq_gap_need_locked() has been called. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_gap_add_locked(csq *q, csq_client *client, uint64_t sequence,
+                                uint32_t origin);
+/** The client has everything up to `sequence`. */
+void csq_gap_acknowledge_locked(csq *q, csq_client *client, uint64_t sequence);
+/** Greatest sequence of a gap behind `after`; 0: there is none. */
+uint64_t csq_gap_sequence(csq *q, const csq_client *client, uint64_t after);
+/** All that is missing has been told. */
+void csq_gap_told_locked(csq *q, csq_client *client);
+/** Give the chunks back, whatever they say. CSQ_BUSY, CSQ_RETRY, CSQ_DAMAGED. */
+apr_status_t csq_gap_clear_locked(csq *q, csq_client *client);
+
+/* ---- csq_wheel.c ------------------------------------------------------- */
+
+void csq_wheel_add_locked(csq *q, unsigned shard, uint32_t number, uint32_t second);
+apr_status_t csq_wheel_remove_locked(csq *q, unsigned shard, uint32_t number);
+/** The same as remove and add, seen from `base`, the tick that comes next. */
+apr_status_t csq_wheel_move_locked(csq *q, unsigned shard, uint32_t number,
+                                   uint32_t base, uint32_t second);
+/** First whole second at or after this time. */
+uint32_t csq_wheel_second(uint64_t milliseconds);
+uint32_t csq_wheel_place(uint32_t base, uint32_t second);
+
+/* ---- csq_expire.c ------------------------------------------------------ */
+
+static inline uint64_t csq_milliseconds(apr_time_t time)
+{
+    return time > 0 ? (uint64_t)time / 1000 : 0;
+}
+
+static inline uint32_t csq_seconds(apr_time_t time)
+{
+    return time > 0 ? (uint32_t)(time / 1000000) : 0;
+}
+
+/** Turn the wheel to now. *budget counts down. */
+apr_status_t csq_expire_shard_locked(csq *q, unsigned shard, apr_time_t now,
+                                     unsigned *budget);
+/** Remove expired messages at the head of one queue. */
+apr_status_t csq_expire_queue_locked(csq *q, unsigned shard, csq_client *client,
+                                     apr_time_t now);
+
+/* ---- csq_slot.c: doorbells --------------------------------------------- */
+
+/* Slots to ring once the locks are given back. */
+typedef struct csq_ring_set {
+    uint32_t count;
+    uint16_t slots[64];
+    int many;                  /* more than fit: ring all                     */
+} csq_ring_set;
+
+/** Put the waiter on its slot's list. */
+void csq_slot_push(csq *q, csq_waiter waiter, csq_ring_set *rings);
+void csq_slot_ring(csq *q, const csq_ring_set *rings);
+/** All slots look at everything. */
+void csq_slot_ring_all(csq *q);
+/** Is the process that the waiter belongs to alive? */
+int csq_waiter_alive(csq *q, csq_waiter waiter);
+int csq_slot_alive(csq *q, unsigned slot);
+const char *csq_bell_path(const csq *q, unsigned slot, char *buf, size_t size);
+
+/* ---- csq_batch.c ------------------------------------------------------- */
+
+void csq_batch_reset(csq_batch *batch);
+apr_status_t csq_batch_add(csq_batch *batch, csq *q, csq_entry *entry,
+                           csq_stored *stored);
+void csq_batch_gap_unknown(csq_batch *batch);
+void csq_batch_gap_fill(csq_batch *batch, csq *q, const csq_client *client,
+                        uint64_t after);
+void csq_batch_finish(csq_batch *batch, const csq_cursor *cursor, int more);
+
+#endif
