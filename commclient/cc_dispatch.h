@@ -79,7 +79,8 @@ void cc_dispatch_detach(cc_client *client);
  * @return CC_OK; CC_TOO_LARGE: too many subscriptions; CC_DUPLICATE: it
  *         watches already and now wants to take, or the reverse; CC_STORAGE.
  */
-cc_status cc_dispatch_subscribe(cc_client *client, const char *app, int window, int watch);
+cc_status cc_dispatch_subscribe(cc_client *client, const char *app, int window,
+                                int watch);
 
 /**
  * A message or a gap is done with. calls.acked follows after the commit.

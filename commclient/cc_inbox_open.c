@@ -240,7 +240,8 @@ static cc_status check_file(const char *path, char **out_error)
     return status;
 }
 
-static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error, size_t size)
+static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
+                          size_t size)
 {
     cc_inbox *inbox = cc_alloc(sizeof(*inbox));
     cc_status status;
@@ -299,8 +300,10 @@ static cc_status set_aside(const char *path, int64_t now, const char *why)
         || rename_part(path, aside, "-shm") != CC_OK
         || rename_part(path, aside, "") != CC_OK)
         return CC_SYSTEM;
-    cc_log(CC_LOG_ERROR, "inbox '%s' is damaged (%s): it is kept as '%s' and a new one"
-           " is begun; messages that were only in it are not delivered", path, why, aside);
+    cc_log(CC_LOG_ERROR,
+           "inbox '%s' is damaged (%s): it is kept as '%s' and a new one"
+           " is begun; messages that were only in it are not delivered",
+           path, why, aside);
     return CC_OK;
 }
 

@@ -386,7 +386,8 @@ static unsigned long read_escape(const char *at, const char *end, size_t *out_us
     if (low < 0xdc00 || low > 0xdfff)
         return 0;
     *out_used = 12;
-    return 0x10000ul + (((unsigned long)c - 0xd800) << 10) + ((unsigned long)low - 0xdc00);
+    return 0x10000ul + (((unsigned long)c - 0xd800) << 10)
+           + ((unsigned long)low - 0xdc00);
 }
 
 cc_status cc_json_decode(cc_slice raw, char *out, size_t size)

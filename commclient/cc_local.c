@@ -118,7 +118,8 @@ static void on_acceptable(evutil_socket_t ignored, short what, void *baton)
     descriptor = accept4(local->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (descriptor >= 0) {
         take_connection(local, descriptor);
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+    }
+    else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
         event_add(local->retry, &pause);
         return;
     }

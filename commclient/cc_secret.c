@@ -52,7 +52,8 @@ static cc_status check_owner(cc_secret *secret)
     if (!S_ISREG(info->st_mode))
         return refuse(secret, CC_NOT_PERMITTED, "is not a plain file");
     if (info->st_uid != geteuid() && info->st_uid != 0)
-        return refuse(secret, CC_NOT_PERMITTED, "does not belong to this user or to root");
+        return refuse(secret, CC_NOT_PERMITTED,
+                      "does not belong to this user or to root");
     if ((info->st_mode & 077) != 0)
         return refuse(secret, CC_NOT_PERMITTED,
                       "can be read or written by others: mode 0600 is needed");

@@ -195,8 +195,10 @@ static const char *set_base(cmd_parms *cmd, void *dir, const char *arg)
     apr_size_t len = strlen(arg);
 
     if (*arg != '/' || strstr(arg, "//")) {
-        return apr_psprintf(cmd->pool, CS_BASE " must be a path that begins with one '/', "
-                            "not '%s'", arg);
+        return apr_psprintf(cmd->pool,
+                            CS_BASE " must be a path that begins with one '/', "
+                                    "not '%s'",
+                            arg);
     }
     while (len && arg[len - 1] == '/')
         len--;
@@ -313,7 +315,8 @@ const command_rec cs_config_commands[] = {
     ROW(CS_MAX_PARKED, max_parked, RSRC_CONF, "polls that a child may park"),
     ROW(CS_MAX_QUEUE, max_queue, RSRC_CONF, "messages in a queue"),
     ROW(CS_MAX_QUEUE_BYTES, max_queue_bytes, RSRC_CONF, "bytes of payload in a queue"),
-    ROW(CS_SEGMENT_SIZE, segment_size, RSRC_CONF, "bytes of shared memory for all queues"),
+    ROW(CS_SEGMENT_SIZE, segment_size, RSRC_CONF,
+        "bytes of shared memory for all queues"),
     { NULL }
 };
 

@@ -177,15 +177,16 @@ static int report_refused(request_rec *r)
     message.app = "policy";
     message.sender = "mod_comm_policy";
     message.type = "application/json";
-    message.body = apr_psprintf(r->pool, "{\"refused\":%s,\"type\":%s,\"user\":%s,\"from\":%s}",
-                                quoted(r->pool, app), quoted(r->pool, type ? type : ""),
-                                quoted(r->pool, r->user ? r->user : ""),
-                                quoted(r->pool, r->useragent_ip));
+    message.body = apr_psprintf(
+        r->pool, "{\"refused\":%s,\"type\":%s,\"user\":%s,\"from\":%s}",
+        quoted(r->pool, app), quoted(r->pool, type ? type : ""),
+        quoted(r->pool, r->user ? r->user : ""), quoted(r->pool, r->useragent_ip));
     message.len = strlen(message.body);
     status = publish(r->server, &message, client, r->pool, NULL);
     if (status != APR_SUCCESS)
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "comm_policy: could not report to '%s' (status %d)", client, status);
+                      "comm_policy: could not report to '%s' (status %d)", client,
+                      status);
     return DECLINED;
 }
 
