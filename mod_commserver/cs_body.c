@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_body.c - read a request body; see cs_body.h.
+ *
+ * One reading loop for both kinds of threads: only the kind of read differs.
+ * The buffer grows with what has come, never with what was announced.
+ */
+#include "cs_compat.h"
+
+#include "cs_body.h"
+#include "cs_body_private.h"
+#include "cs_loop.h"
+
+#include <http_protocol.h>
+#include <util_filter.h>
+
+#include <string.h>
+
+#define FIRST_SIZE 4096
+#define READ_SIZE  8192
+
+typedef struct cs_body {
+    cs_body_done *done;
+    void *baton;
+    char *data;
+    apr_size_t len;
+    apr_size_t size;
+    apr_size_t limit;
+    apr_bucket_brigade *brigade;
+    int complete;               /* EOS was seen                               */
+} cs_body;
+
+static void make_room(request_rec *r, cs_body *body, apr_size_t len)
+{
+    apr_size_t size = body->size > 0 ? body->size : FIRST_SIZE;
+    char *data;
+
+    /* One byte more, for the NUL. */
+    while (size < body->len + len + 1) {
+        size *= 2;
+    }
+    if (size == body->size) {
+        return;
+    }
+    data = apr_palloc(r->pool, size);
+    if (body->len > 0) {
+        memcpy(data, body->data, body->len);
+    }
+    body->data = data;
+    body->size = size;
+}
+
+static apr_status_t take_bucket(request_rec *r, cs_body *body, apr_bucket *bucket)
+{
+    const char *data;
+    apr_size_t len;
+    apr_status_t rv;
+
+    if (APR_BUCKET_IS_EOS(bucket)) {
+        body->complete = 1;
+        return APR_SUCCESS;
+    }
+    if (APR_BUCKET_IS_METADATA(bucket)) {
+        return APR_SUCCESS;
+    }
+    rv = apr_bucket_read(bucket, &data, &len, APR_BLOCK_READ);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (len > body->limit - body->len) {
+        return APR_ENOSPC;
+    }
+    make_room(r, body, len);
+    memcpy(body->data + body->len, data, len);
+    body->len += len;
+    return APR_SUCCESS;
+}
+
+/* One read. @return APR_SUCCESS, APR_EAGAIN, APR_ENOSPC, or an error. */
+static apr_status_t read_some(request_rec *r, cs_body *body, apr_read_type_e block)
+{
+    apr_status_t rv = ap_get_brigade(r->input_filters, body->brigade, AP_MODE_READBYTES,
+                                     block, READ_SIZE);
+
+    if (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(body->brigade)) {
+        return APR_EAGAIN;
+    }
+    while (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(body->brigade)) {
+        apr_bucket *bucket = APR_BRIGADE_FIRST(body->brigade);
+
+        rv = take_bucket(r, body, bucket);
+        apr_bucket_delete(bucket);
+    }
+    apr_brigade_cleanup(body->brigade);
+    return rv;
+}
+
+static int finish(request_rec *r, cs_body *body, apr_status_t rv)
+{
+    if (APR_STATUS_IS_ENOSPC(rv)) {
+        return body->done(r, body->baton, APR_ENOSPC, NULL, 0);
+    }
+    if (rv != APR_SUCCESS) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+        return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
+    }
+    make_room(r, body, 0);
+    body->data[body->len] = '\0';
+    return body->done(r, body->baton, APR_SUCCESS, body->data, body->len);
+}
+
+static int read_on(request_rec *r, cs_body *body, apr_read_type_e block)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    while (rv == APR_SUCCESS && !body->complete) {
+        rv = read_some(r, body, block);
+    }
+    if (APR_STATUS_IS_EAGAIN(rv) && block == APR_NONBLOCK_READ) {
+        return SUSPENDED;
+    }
+    return finish(r, body, rv);
+}
+
+int cs_body_continue(cs_park *park)
+{
+    return read_on(park->r, park->body, APR_NONBLOCK_READ);
+}
+
+int cs_body_read(request_rec *r, apr_size_t limit, cs_body_done *done, void *baton)
+{
+    cs_park *park = cs_loop_thread_self() != NULL ? cs_park_of(r->connection) : NULL;
+    cs_body *body = apr_pcalloc(r->pool, sizeof(*body));
+    int result;
+
+    body->done = done;
+    body->baton = baton;
+    body->limit = limit;
+    body->brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    if (park == NULL) {
+        return read_on(r, body, APR_BLOCK_READ);
+    }
+    result = read_on(r, body, APR_NONBLOCK_READ);
+    if (result == SUSPENDED && !body->complete) {
+        park->phase = CS_PHASE_BODY;
+        park->r = r;
+        park->body = body;
+        cs_park_set_deadline(park, r->server->timeout);
+    }
+    return result;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_input.c - the input filter of adopted connections; see cs_input.h.
+ *
+ * What was read ahead lies in one flat buffer: heads are small, are searched
+ * once, and are given on line by line without being copied (the buffer does
+ * not move while a request is being parsed; only cs_input_fill() moves it).
+ */
+#include "cs_compat.h"
+
+#include "cs_input.h"
+#include "cs_head.h"
+#include "cs_loop.h"
+
+#include <http_core.h>
+#include <http_request.h>
+#include <http_ssl.h>
+#include <apr_strings.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_SIZE 8192          /* what one read asks for, bytes              */
+#define KEEP_SIZE 8192          /* a larger buffer is freed when it is empty  */
+
+static ap_filter_rec_t *filter_handle;
+
+int cs_input_pending(const cs_input *input)
+{
+    return input->start < input->end;
+}
+
+void cs_input_clear(cs_input *input)
+{
+    free(input->data);
+    input->data = NULL;
+    input->size = input->start = input->end = input->scanned = 0;
+}
+
+/* ---- reading ahead ----------------------------------------------------- */
+
+static apr_status_t make_room(cs_input *input, apr_size_t len)
+{
+    char *data;
+    apr_size_t size;
+
+    if (input->start > 0) {
+        memmove(input->data, input->data + input->start, input->end - input->start);
+        input->scanned -= input->start < input->scanned ? input->start : input->scanned;
+        input->end -= input->start;
+        input->start = 0;
+    }
+    if (input->size - input->end >= len) {
+        return APR_SUCCESS;
+    }
+    size = input->size > 0 ? input->size * 2 : READ_SIZE;
+    while (size < input->end + len) {
+        size *= 2;
+    }
+    data = realloc(input->data, size);
+    if (data == NULL) {
+        return APR_ENOMEM;
+    }
+    input->data = data;
+    input->size = size;
+    return APR_SUCCESS;
+}
+
+static apr_status_t take_bucket(cs_input *input, apr_bucket *bucket)
+{
+    const char *data;
+    apr_size_t len;
+    apr_status_t rv;
+
+    if (APR_BUCKET_IS_EOS(bucket)) {
+        input->eof = 1;
+        return APR_SUCCESS;
+    }
+    if (APR_BUCKET_IS_METADATA(bucket)) {
+        return APR_SUCCESS;
+    }
+    rv = apr_bucket_read(bucket, &data, &len, APR_NONBLOCK_READ);
+    if (rv == APR_SUCCESS) {
+        rv = make_room(input, len);
+    }
+    if (rv == APR_SUCCESS) {
+        memcpy(input->data + input->end, data, len);
+        input->end += len;
+    }
+    return rv;
+}
+
+/* One non-blocking read. *out_read: bytes that came, 0: there are none now. */
+static apr_status_t read_some(cs_input *input, conn_rec *c, apr_size_t *out_read)
+{
+    apr_size_t before = input->end - input->start;
+    apr_status_t rv;
+
+    if (input->brigade == NULL) {
+        input->brigade = apr_brigade_create(c->pool, c->bucket_alloc);
+    }
+    rv = ap_get_brigade(input->filter->next, input->brigade, AP_MODE_READBYTES,
+                        APR_NONBLOCK_READ, READ_SIZE);
+    while (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(input->brigade)) {
+        apr_bucket *bucket = APR_BRIGADE_FIRST(input->brigade);
+
+        rv = take_bucket(input, bucket);
+        apr_bucket_delete(bucket);
+    }
+    apr_brigade_cleanup(input->brigade);
+    *out_read = input->end - input->start - before;
+    return APR_STATUS_IS_EAGAIN(rv) ? APR_SUCCESS : rv;
+}
+
+/* More than the parser takes for a head: let it say so. */
+static apr_size_t longest_head(conn_rec *c)
+{
+    server_rec *s = c->base_server;
+    apr_size_t fields = s->limit_req_fields > 0 ? (apr_size_t)s->limit_req_fields : 1000;
+
+    return (apr_size_t)s->limit_req_line + 2
+        + fields * ((apr_size_t)s->limit_req_fieldsize + 2);
+}
+
+/* Whether the parser can be run: a head is whole, or it breaks a limit. */
+static int head_is_ready(cs_input *input, conn_rec *c)
+{
+    const char *data = input->data + input->start;
+    apr_size_t len = input->end - input->start;
+    apr_size_t from = input->scanned > input->start ? input->scanned - input->start : 0;
+    apr_size_t line = (apr_size_t)c->base_server->limit_req_line + 2;
+
+    if (cs_head_length(data, len, from) > 0 || len > longest_head(c)) {
+        return 1;
+    }
+    /* The blank line may straddle two reads: look at its last bytes again. */
+    input->scanned = input->end - (len < 3 ? len : 3);
+    return len > line && memchr(data, '\n', line) == NULL;
+}
+
+apr_status_t cs_input_fill(cs_input *input, conn_rec *c)
+{
+    apr_size_t got = 0;
+
+    for (;;) {
+        apr_status_t rv;
+
+        if (cs_input_pending(input) && head_is_ready(input, c)) {
+            return APR_SUCCESS;
+        }
+        if (input->eof) {
+            return APR_EOF;
+        }
+        if (input->drained) {
+            break;
+        }
+        rv = read_some(input, c, &got);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        /* httpd's core reads until it has what was asked or there is no more;
+         * mod_ssl returns one record and may hold another. */
+        input->drained = !input->eof && (got == 0 || (!input->secure && got < READ_SIZE));
+    }
+    if (cs_input_pending(input)) {
+        return APR_INCOMPLETE;
+    }
+    if (input->size > KEEP_SIZE || input->data != NULL) {
+        cs_input_clear(input);
+    }
+    return APR_EAGAIN;
+}
+
+/* ---- giving on --------------------------------------------------------- */
+
+static void give_bytes(cs_input *input, ap_filter_t *f, apr_bucket_brigade *bb,
+                       apr_size_t len)
+{
+    apr_bucket *bucket = apr_bucket_transient_create(input->data + input->start, len,
+                                                     f->c->bucket_alloc);
+
+    APR_BRIGADE_INSERT_TAIL(bb, bucket);
+}
+
+static apr_size_t line_length(const cs_input *input)
+{
+    const char *data = input->data + input->start;
+    apr_size_t len = input->end - input->start;
+    const char *lf = memchr(data, '\n', len);
+
+    return lf == NULL ? len : (apr_size_t)(lf - data) + 1;
+}
+
+static void skip_blank_lines(cs_input *input)
+{
+    while (cs_input_pending(input) && (input->data[input->start] == '\r'
+                                       || input->data[input->start] == '\n')) {
+        input->start++;
+    }
+}
+
+static apr_status_t give(cs_input *input, ap_filter_t *f, apr_bucket_brigade *bb,
+                         ap_input_mode_t mode, apr_off_t readbytes)
+{
+    apr_size_t len = input->end - input->start;
+
+    if (mode == AP_MODE_EATCRLF) {
+        skip_blank_lines(input);
+        return APR_SUCCESS;
+    }
+    if (mode == AP_MODE_GETLINE) {
+        len = line_length(input);
+    }
+    else if (mode != AP_MODE_EXHAUSTIVE && readbytes < (apr_off_t)len) {
+        len = (apr_size_t)readbytes;
+    }
+    give_bytes(input, f, bb, len);
+    if (mode != AP_MODE_SPECULATIVE) {
+        input->start += len;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t input_filter(ap_filter_t *f, apr_bucket_brigade *bb,
+                                 ap_input_mode_t mode, apr_read_type_e block,
+                                 apr_off_t readbytes)
+{
+    cs_input *input = f->ctx;
+
+    if (mode != AP_MODE_INIT && cs_input_pending(input)) {
+        return give(input, f, bb, mode, readbytes);
+    }
+    /* httpd asks after each request whether another is there. The event loop
+     * knows: no read is needed where the last one left nothing behind. */
+    if (mode == AP_MODE_SPECULATIVE && block == APR_NONBLOCK_READ && input->drained
+        && cs_loop_thread_self() != NULL) {
+        return APR_SUCCESS;
+    }
+    return ap_get_brigade(f->next, bb, mode, block, readbytes);
+}
+
+void cs_input_open(cs_input *input, conn_rec *c)
+{
+    memset(input, 0, sizeof(*input));
+    input->secure = ap_ssl_conn_is_ssl(c) != 0;
+    input->filter = ap_add_input_filter_handle(filter_handle, input, NULL, c);
+}
+
+void cs_input_register(void)
+{
+    filter_handle = ap_register_input_filter("COMMSERVER_HEAD", input_filter, NULL,
+                                             AP_FTYPE_CONNECTION);
+}

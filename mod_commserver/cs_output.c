@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_output.c - pass an answer to httpd; see cs_output.h.
+ */
+#include "cs_compat.h"
+
+#include "cs_output.h"
+#include "cs_loop.h"
+
+#include <http_protocol.h>
+#include <util_filter.h>
+
+#define PIECE_SIZE 32768        /* half of FlushMaxThreshold's default        */
+
+static int pass(request_rec *r, apr_bucket_brigade *brigade)
+{
+    apr_status_t rv = ap_pass_brigade(r->output_filters, brigade);
+
+    apr_brigade_cleanup(brigade);
+    return rv == APR_SUCCESS && !r->connection->aborted ? OK : AP_FILTER_ERROR;
+}
+
+/* Take what is behind the first piece off. @return NULL: nothing is. */
+static apr_bucket_brigade *split_piece(apr_bucket_brigade *brigade)
+{
+    apr_bucket *second = NULL;
+
+    if (apr_brigade_partition(brigade, PIECE_SIZE, &second) != APR_SUCCESS
+        || second == APR_BRIGADE_SENTINEL(brigade) || APR_BUCKET_IS_EOS(second)) {
+        return NULL;
+    }
+    return apr_brigade_split(brigade, second);
+}
+
+int cs_output_continue(cs_park *park)
+{
+    request_rec *r = park->r;
+    apr_status_t rv;
+
+    while ((rv = cs_park_flush(park)) == APR_SUCCESS) {
+        apr_bucket_brigade *piece = park->rest;
+        int result;
+
+        park->rest = split_piece(piece);
+        result = pass(r, piece);
+        if (park->rest == NULL || result != OK) {
+            return result;
+        }
+    }
+    if (!APR_STATUS_IS_EAGAIN(rv)) {
+        return AP_FILTER_ERROR;
+    }
+    cs_park_set_deadline(park, park->timeout);
+    return SUSPENDED;
+}
+
+int cs_output_pass(request_rec *r, apr_bucket_brigade *brigade)
+{
+    cs_park *park = cs_loop_thread_self() != NULL ? cs_park_of(r->connection) : NULL;
+    apr_bucket_brigade *rest = NULL;
+    apr_off_t len = 0;
+    int result;
+
+    if (park != NULL && apr_brigade_length(brigade, 0, &len) == APR_SUCCESS
+        && len > PIECE_SIZE) {
+        ap_set_content_length(r, len);
+        rest = split_piece(brigade);
+    }
+    result = pass(r, brigade);
+    if (rest == NULL || result != OK) {
+        return result;
+    }
+    park->phase = CS_PHASE_SEND;
+    park->r = r;
+    park->rest = rest;
+    cs_park_watch_out(park);
+    return cs_output_continue(park);
+}

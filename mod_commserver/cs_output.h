@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_output.h - pass an answer to httpd without making an event thread wait.
+ *
+ * httpd's core output filter blocks once more than FlushMaxThreshold (64 KiB)
+ * is unsent. On an event thread a long answer therefore goes out in pieces
+ * below that, each when the socket has taken the one before.
+ */
+#ifndef CS_OUTPUT_H
+#define CS_OUTPUT_H
+
+#include <httpd.h>
+
+#include "cs_park.h"
+
+/**
+ * Pass a whole answer, EOS at its end, no FLUSH in it. Status and headers are
+ * set; a Content-Length is set here where it is needed.
+ * @param brigade  of r->pool; given away
+ * @return what the handler (or cs_wait_ops.answer) must return: OK; SUSPENDED,
+ *         the rest is sent by itself; AP_FILTER_ERROR, the client is gone.
+ */
+int cs_output_pass(request_rec *r, apr_bucket_brigade *brigade);
+
+/** Go on, in phase CS_PHASE_SEND. @return as cs_output_pass(). */
+int cs_output_continue(cs_park *park);
+
+#endif

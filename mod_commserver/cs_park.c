@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_park.c - the steps of an adopted connection; see cs_park.h.
+ *
+ *                      +--------------------------------------------+
+ *                      v                                            |
+ *   adopted -> WAIT / FINISH -> (request ended) -> FLUSH -> HEAD -> serve
+ *                 ^    ^                             |       |       |
+ *                 |    +---- SEND <------------------|-------|-------+
+ *                 +--------- BODY, HANDOVER <--------|-------|-------+
+ *                                                    v       v
+ *                                                 LINGER -> DEAD
+ *
+ * A step does what can be done now and says what is next. It never waits: the
+ * socket's timeout is 0 while the connection is ours, so that even a read or
+ * a write which httpd means to block comes back at once.
+ */
+#include "cs_compat.h"
+
+#include "cs_park.h"
+#include "cs_body_private.h"
+#include "cs_handover.h"
+#include "cs_loop.h"
+#include "cs_output.h"
+
+#include <http_connection.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+/* How long an idle connection may stay open once the child stops.            */
+#define STOP_IDLE apr_time_from_sec(2)
+
+/* ---- deadlines --------------------------------------------------------- */
+
+void cs_park_set_deadline(cs_park *park, apr_interval_time_t interval)
+{
+    park->deadline = cs_loop_now() + interval;
+    if (park->ours) {
+        cs_loop_timer_set(park, park->deadline);
+    }
+}
+
+int cs_park_deadline_passed(const cs_park *park)
+{
+    return park->deadline != 0 && cs_loop_now() >= park->deadline;
+}
+
+/* A timer that fired early (see cs_timer.h) is set again. */
+static int time_is_up(cs_park *park, unsigned signals)
+{
+    if ((signals & CS_SIGNAL_TIME) == 0 || park->deadline == 0) {
+        return 0;
+    }
+    if (cs_park_deadline_passed(park)) {
+        return 1;
+    }
+    cs_loop_timer_set(park, park->deadline);
+    return 0;
+}
+
+/* ---- output ------------------------------------------------------------ */
+
+void cs_park_watch_out(cs_park *park)
+{
+    if (!park->watch_out) {
+        park->watch_out = 1;
+        cs_loop_watch(park, 1);
+    }
+}
+
+apr_status_t cs_park_flush(cs_park *park)
+{
+    conn_rec *c = park->c;
+    ap_filter_t *network = c->output_filters;
+    apr_status_t rv;
+
+    while (network->next != NULL) {
+        network = network->next;
+    }
+    rv = network->frec->filter_func.out_func(network, NULL);
+    if (rv != APR_SUCCESS || c->aborted) {
+        return rv != APR_SUCCESS ? rv : APR_ECONNABORTED;
+    }
+    return c->data_in_output_filters ? APR_EAGAIN : APR_SUCCESS;
+}
+
+static cs_step wait_for_output(cs_park *park)
+{
+    park->phase = CS_PHASE_FLUSH;
+    cs_park_set_deadline(park, park->timeout);
+    cs_park_watch_out(park);
+    return CS_STEP_PARK;
+}
+
+cs_step cs_park_after_answer(cs_park *park)
+{
+    conn_rec *c = park->c;
+    apr_status_t rv = cs_park_flush(park);
+
+    if (APR_STATUS_IS_EAGAIN(rv)) {
+        return wait_for_output(park);
+    }
+    if (rv != APR_SUCCESS || park->closing || c->keepalive != AP_CONN_KEEPALIVE
+        || cs_loop_level_get() != CS_LOOP_RUNNING) {
+        return cs_park_close(park);
+    }
+    park->phase = CS_PHASE_HEAD;
+    park->head_begun = 0;
+    cs_park_set_deadline(park, park->keepalive);
+    if (cs_input_pending(&park->input) || c->data_in_input_filters
+        || !park->input.drained) {
+        return CS_STEP_RUN;
+    }
+    return CS_STEP_PARK;
+}
+
+static cs_step step_flush(cs_park *park, unsigned signals)
+{
+    if (time_is_up(park, signals)) {
+        park->c->aborted = 1;
+        return cs_park_close(park);
+    }
+    return cs_park_after_answer(park);
+}
+
+cs_step cs_park_end_request(cs_park *park, int result)
+{
+    request_rec *r = park->r;
+
+    park->r = NULL;
+    cs_park_note_timeouts(park, r);
+    ap_die(result, r);
+    ap_process_request_after_handler(r);
+    return cs_park_after_answer(park);
+}
+
+/* ---- held requests ----------------------------------------------------- */
+
+static cs_step give_up_held(cs_park *park)
+{
+    park->ops->gone(park->r, park->baton);
+    cs_loop_held_add(-1);
+    park->c->aborted = 1;
+    return cs_park_end_request(park, OK);
+}
+
+static cs_wait_reason reason_to_answer(cs_park *park, unsigned signals)
+{
+    if ((signals & CS_SIGNAL_STOP) != 0) {
+        return CS_WAIT_STOPPING;
+    }
+    return time_is_up(park, signals) ? CS_WAIT_DEADLINE : CS_WAIT_RUNG;
+}
+
+static int answer_held(cs_park *park, cs_wait_reason reason)
+{
+    request_rec *r = park->r;
+    int result;
+
+    apr_thread_mutex_lock(r->invoke_mtx);
+    result = park->ops->answer(r, park->baton, reason);
+    apr_thread_mutex_unlock(r->invoke_mtx);
+    return result;
+}
+
+static cs_step step_wait(cs_park *park, unsigned signals)
+{
+    cs_wait_reason reason;
+    int result;
+
+    if ((signals & CS_SIGNAL_HUP) != 0) {
+        return give_up_held(park);
+    }
+    reason = reason_to_answer(park, signals);
+    if (reason == CS_WAIT_RUNG && (signals & CS_SIGNAL_RUNG) == 0) {
+        return CS_STEP_PARK;
+    }
+    result = answer_held(park, reason);
+    if (result == CS_WAIT_AGAIN) {
+        return CS_STEP_PARK;
+    }
+    cs_loop_held_add(-1);
+    if (result == SUSPENDED) {
+        return CS_STEP_PARK;
+    }
+    return cs_park_end_request(park, result);
+}
+
+/* ---- requests ---------------------------------------------------------- */
+
+/* What httpd's own thread does after process_connection, for the states that
+ * an HTTP/1 connection can be in; anything else closes. */
+static cs_step after_serving(cs_park *park, int rc)
+{
+    conn_rec *c = park->c;
+
+    if (rc != OK && rc != DONE) {
+        return cs_park_close(park);
+    }
+    switch (c->cs->state) {
+    case CONN_STATE_SUSPENDED:
+        if (park->phase == CS_PHASE_HANDOVER) {
+            return cs_handover_start(park);
+        }
+        return park->r != NULL ? CS_STEP_PARK : cs_park_close(park);
+    case CONN_STATE_WRITE_COMPLETION:
+    case CONN_STATE_KEEPALIVE:
+        return cs_park_after_answer(park);
+    default:
+        return cs_park_close(park);
+    }
+}
+
+static cs_step serve(cs_park *park)
+{
+    conn_rec *c = park->c;
+
+    park->r = NULL;
+    c->cs->state = CONN_STATE_PROCESSING;
+    c->cs->sense = CONN_SENSE_DEFAULT;
+    return after_serving(park, ap_run_process_connection(c));
+}
+
+static cs_step wait_for_head(cs_park *park)
+{
+    if (!park->head_begun) {
+        park->head_begun = 1;
+        cs_park_set_deadline(park, park->timeout);
+    }
+    return CS_STEP_PARK;
+}
+
+static cs_step step_head(cs_park *park, unsigned signals)
+{
+    apr_status_t rv = cs_input_fill(&park->input, park->c);
+
+    if (rv == APR_SUCCESS) {
+        return serve(park);
+    }
+    if (time_is_up(park, signals) || (signals & CS_SIGNAL_HUP) != 0) {
+        return cs_park_close(park);
+    }
+    if (APR_STATUS_IS_INCOMPLETE(rv)) {
+        return wait_for_head(park);
+    }
+    if (APR_STATUS_IS_EAGAIN(rv) && cs_loop_level_get() == CS_LOOP_RUNNING) {
+        return CS_STEP_PARK;
+    }
+    return cs_park_close(park);
+}
+
+static cs_step step_body(cs_park *park, unsigned signals)
+{
+    request_rec *r = park->r;
+    int result;
+
+    if (time_is_up(park, signals)) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+        return cs_park_end_request(park, HTTP_REQUEST_TIME_OUT);
+    }
+    apr_thread_mutex_lock(r->invoke_mtx);
+    result = cs_body_continue(park);
+    apr_thread_mutex_unlock(r->invoke_mtx);
+    return result == SUSPENDED ? CS_STEP_PARK : cs_park_end_request(park, result);
+}
+
+static cs_step step_send(cs_park *park, unsigned signals)
+{
+    int result;
+
+    if (time_is_up(park, signals) || (signals & CS_SIGNAL_HUP) != 0) {
+        park->c->aborted = 1;
+        return cs_park_end_request(park, OK);
+    }
+    result = cs_output_continue(park);
+    return result == SUSPENDED ? CS_STEP_PARK : cs_park_end_request(park, result);
+}
+
+/* ---- one step ---------------------------------------------------------- */
+
+int cs_park_runs_hooks(const cs_park *park)
+{
+    return park->phase == CS_PHASE_HEAD || park->phase == CS_PHASE_BODY;
+}
+
+/* Idle connections go soon once the child stops; those with a request go on. */
+static void hurry(cs_park *park)
+{
+    if (park->phase == CS_PHASE_HEAD || park->phase == CS_PHASE_LINGER
+        || park->phase == CS_PHASE_BODY) {
+        cs_park_set_deadline(park, STOP_IDLE);
+    }
+}
+
+cs_step cs_park_step(cs_park *park)
+{
+    unsigned signals = cs_park_take_signals(park);
+
+    if ((signals & (CS_SIGNAL_IN | CS_SIGNAL_HUP)) != 0) {
+        park->input.drained = 0;
+    }
+    if ((signals & CS_SIGNAL_STOP) != 0) {
+        hurry(park);
+    }
+    switch (park->phase) {
+    case CS_PHASE_WAIT:
+        return step_wait(park, signals);
+    case CS_PHASE_BODY:
+        return step_body(park, signals);
+    case CS_PHASE_SEND:
+        return step_send(park, signals);
+    case CS_PHASE_FINISH:
+        return cs_park_end_request(park, OK);
+    case CS_PHASE_HANDOVER:
+        return cs_park_after_answer(park);
+    case CS_PHASE_FLUSH:
+        return step_flush(park, signals);
+    case CS_PHASE_HEAD:
+        return step_head(park, signals);
+    case CS_PHASE_LINGER:
+        return cs_park_linger(park, signals);
+    case CS_PHASE_DEAD:
+        break;
+    }
+    return CS_STEP_PARK;
+}

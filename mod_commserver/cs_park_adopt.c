@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_park_adopt.c - how a connection becomes ours.
+ *
+ * A handler that returns SUSPENDED makes the event MPM let go of the
+ * connection: it runs the suspend_connection hooks, stores c->sbh = NULL and a
+ * flag of its own, and never looks at the connection again until its pool is
+ * destroyed. Ours is the last of those hooks. Before it the record is in
+ * state HANDLER and signals are only remembered; the hook acts on them.
+ */
+#include "cs_compat.h"
+
+#include "cs_config.h"
+#include "cs_handover.h"
+#include "cs_loop.h"
+#include "cs_park.h"
+#include "cs_private.h"
+
+#include <http_connection.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_ssl.h>
+#include <ap_mpm.h>
+#include <mpm_common.h>
+#include <http_config.h>
+#include <apr_portable.h>
+
+/* What an adopted connection may keep allocated between requests, bytes.
+ * The default would keep all that the largest answer ever took.              */
+#define KEEP_ALLOCATED 8192
+
+/* Requests of one connection, all to publish, before it is adopted.          */
+#define PUBLISHES_BEFORE_ADOPTION 2
+
+typedef struct connection_state {
+    cs_park *park;
+    int publishes;              /* in a row                                   */
+    int keepalives;             /* c->keepalives at the last of them          */
+} connection_state;
+
+static connection_state *state_of(conn_rec *c)
+{
+    connection_state *state = ap_get_module_config(c->conn_config, &commserver_module);
+
+    if (state == NULL) {
+        state = apr_pcalloc(c->pool, sizeof(*state));
+        ap_set_module_config(c->conn_config, &commserver_module, state);
+    }
+    return state;
+}
+
+cs_park *cs_park_of(conn_rec *c)
+{
+    connection_state *state = ap_get_module_config(c->conn_config, &commserver_module);
+
+    return state != NULL ? state->park : NULL;
+}
+
+int cs_park_possible(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    int async = 0;
+
+    return ap_mpm_query(AP_MPMQ_IS_ASYNC, &async) == APR_SUCCESS && async
+        && c->cs != NULL && c->master == NULL && !c->clogging_input_filters
+        && r->main == NULL && r->prev == NULL && ap_get_conn_socket(c) != NULL;
+}
+
+/* A record that httpd has not let go of dies with its connection. */
+static apr_status_t connection_cleanup(void *data)
+{
+    cs_park *park = data;
+
+    if (!park->ours) {
+        cs_loop_timer_clear(park);
+        cs_park_release(park);
+    }
+    return APR_SUCCESS;
+}
+
+cs_park *cs_park_get(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    connection_state *state = state_of(c);
+    apr_os_sock_t fd = -1;
+
+    if (state->park == NULL) {
+        state->park = cs_park_alloc(CS_PARK_HANDLER);
+        if (state->park == NULL) {
+            return NULL;
+        }
+        state->park->c = c;
+        state->park->socket = ap_get_conn_socket(c);
+        apr_os_sock_get(&fd, state->park->socket);
+        state->park->fd = fd;
+        apr_pool_pre_cleanup_register(c->pool, state->park, connection_cleanup);
+    }
+    cs_park_note_timeouts(state->park, r);
+    return state->park;
+}
+
+void cs_park_note_timeouts(cs_park *park, request_rec *r)
+{
+    server_rec *s = r->server;
+
+    park->timeout = s->timeout;
+    park->keepalive = s->keep_alive_timeout_set
+        ? s->keep_alive_timeout : r->connection->base_server->keep_alive_timeout;
+}
+
+/* ---- letting go -------------------------------------------------------- */
+
+/* What is done once, when httpd has let go of the connection. */
+static void take_over(cs_park *park)
+{
+    park->ours = 1;
+    apr_socket_timeout_set(park->socket, 0);
+    cs_input_open(&park->input, park->c);
+    park->secure = park->input.secure;
+    apr_allocator_max_free_set(apr_pool_allocator_get(park->c->pool), KEEP_ALLOCATED);
+}
+
+void cs_park_on_suspend(conn_rec *c, request_rec *r)
+{
+    cs_park *park = cs_park_of(c);
+
+    if (park == NULL || park->ours || park->r == NULL || park->r != r) {
+        return;
+    }
+    take_over(park);
+    if (cs_loop_watch(park, 0) != APR_SUCCESS) {
+        park->phase = CS_PHASE_FINISH;
+        park->closing = 1;
+    }
+    if (park->deadline != 0) {
+        cs_loop_timer_set(park, park->deadline);
+    }
+    /* From a swap that succeeds on, another thread may own the record. */
+    if (park->phase == CS_PHASE_FINISH || !cs_park_rest(park)) {
+        cs_park_own(park);
+        cs_loop_run(park);
+    }
+}
+
+/* ---- publishers -------------------------------------------------------- */
+
+static int count_publish(request_rec *r)
+{
+    connection_state *state = state_of(r->connection);
+
+    if (r->connection->keepalives != state->keepalives + 1) {
+        state->publishes = 0;
+    }
+    state->keepalives = r->connection->keepalives;
+    return ++state->publishes;
+}
+
+int cs_park_finish(request_rec *r, int result)
+{
+    cs_park *park;
+
+    if (result != OK || cs_loop_thread_self() != NULL || !cs_loop_is_running()
+        || cs_loop_level_get() != CS_LOOP_RUNNING || !cs_park_possible(r)
+        || count_publish(r) < PUBLISHES_BEFORE_ADOPTION
+        || r->connection->keepalive != AP_CONN_KEEPALIVE) {
+        return result;
+    }
+    park = cs_park_get(r);
+    if (park == NULL) {
+        return result;
+    }
+    park->r = r;
+    park->phase = CS_PHASE_FINISH;
+    return SUSPENDED;
+}
+
+void cs_park_register_hooks(apr_pool_t *p)
+{
+    static const char *const before_core[] = { "core.c", NULL };
+
+    (void)p;
+    cs_input_register();
+    ap_hook_suspend_connection(cs_park_on_suspend, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_handler(cs_handover_handler, NULL, before_core, APR_HOOK_REALLY_FIRST);
+    ap_hook_child_stopping(cs_loop_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * check_parking.c - connections that the module's event threads own: held
+ * polls, keep-alive, publishers, requests for anything else, peers that go.
+ */
+#include <poll.h>
+#include <stdio.h>
+
+#include "parking.h"
+
+#define SLOW_CGI                                                              \
+    "ScriptAlias /cgi/ \"@DIR@/htdocs/\"\n"                                   \
+    "<Directory \"@DIR@/htdocs\">\nRequire all granted\n</Directory>\n"
+
+/* ---- held polls ------------------------------------------------------------ */
+
+START_TEST(a_held_poll_is_answered_by_a_publish)
+{
+    httpd *server = httpd_start(&(httpd_options){ .tls = 1, .debian = 1 });
+    http *c = _i ? http_open_tls(server) : http_open(server);
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        http_answer *answer;
+        const char *text = support_text("message %d", i);
+
+        http_ask(c, "GET", "/comm/poll", "alice", WAIT_LONG, NULL);
+        parking_await(server, 1);
+        parking_publish(server, "alice", text);
+        answer = http_read(c);
+        parking_expect(answer, text);
+        ck_assert_int_eq(answer->keep_alive, 1);
+        answer = parking_next(c, "alice", support_json(answer->body, "cursor"), "");
+        ck_assert_int_eq(answer->status, 204);
+    }
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_held_poll_ends_at_its_time)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = http_open(server);
+    long long begin = process_now_ms(), took;
+    http_answer *answer = http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n",
+                                    NULL);
+
+    took = process_now_ms() - begin;
+    ck_assert_int_eq(answer->status, 204);
+    ck_assert_str_eq(http_header(answer, "Preference-Applied"), "wait=1");
+    ck_assert_ptr_nonnull(http_header(answer, "Comm-Cursor"));
+    ck_assert_msg(took >= 990, "answered after %lld ms", took);
+    ck_assert_int_eq(parking_held(server), 0);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_peer_that_goes_is_forgotten)
+{
+    httpd *server = httpd_start(&(httpd_options){ .tls = 1 });
+    http *closed = parking_poll(server, "alice"), *reset = parking_poll(server, "bob");
+    http *half = parking_poll(server, "carol"), *tls = http_open_tls(server);
+
+    http_ask(tls, "GET", "/comm/poll", "dave", WAIT_LONG, NULL);
+    parking_await(server, 4);
+    http_close(closed);
+    http_reset(reset);
+    http_half_close(half);
+    http_close(tls);
+    parking_await(server, 0);
+    parking_publish(server, "alice", "kept");
+    parking_expect(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL), "kept");
+    http_close(half);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_newer_poll_replaces_the_older)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 3 });
+    http *older = parking_poll(server, "alice"), *newer;
+    http_answer *answer;
+
+    parking_await(server, 1);
+    newer = parking_poll(server, "alice");
+    answer = http_read(older);
+    ck_assert_int_eq(answer->status, 409);
+    ck_assert_ptr_nonnull(strstr(answer->body, "replaced"));
+    /* A poll that would not be held disturbs nobody. */
+    ck_assert_int_eq(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL)->status, 204);
+    parking_publish(server, "alice", "for the newer");
+    parking_expect(http_read(newer), "for the newer");
+    http_close(older);
+    http_close(newer);
+    httpd_end(server);
+}
+END_TEST
+
+/* Each round one poll is held, and its peer goes just as a message comes. */
+START_TEST(wake_and_close_at_the_same_moment)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 2 });
+    http *publisher = http_open(server);
+    int i;
+
+    for (i = 0; i < 2000; i++) {
+        http *c = parking_poll(server, "alice");
+
+        http_ask(publisher, "POST", "/comm/publish/orders/alice", "backend",
+                 "Content-Type: text/plain\r\n", "x");
+        if (i % 3 == 0) {
+            http_reset(c);
+        }
+        http_close(c);
+        ck_assert_int_eq(http_read(publisher)->status, 201);
+        if (i % 50 == 49) {
+            http_answer *answer = http_once(server, "GET", "/comm/poll?max=200", "alice", NULL,
+                                            NULL);
+            http *ack = http_open(server);
+
+            ck_assert_int_eq(answer->status, 200);
+            answer = parking_next(ack, "alice", support_json(answer->body, "cursor"), "");
+            ck_assert_int_eq(answer->status, 204);
+            http_close(ack);
+        }
+    }
+    http_close(publisher);
+    parking_await(server, 0);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(one_connection_serves_thousands_of_polls)
+{
+    httpd *server = httpd_start(&(httpd_options){
+        .children = 1, .config = "MaxKeepAliveRequests 0\n" });
+    http *c = http_open(server), *publisher = http_open(server);
+    const char *cursor = NULL;
+    char last[64] = "";
+    int i;
+
+    for (i = 0; i < 3000; i++) {
+        http_answer *answer;
+
+        http_ask(c, "POST", "/comm/poll", "alice",
+                 cursor ? support_text("Last-Event-ID: %s\r\n" WAIT_LONG, last) : WAIT_LONG, "");
+        ck_assert_int_eq(http_call(publisher, "POST", "/comm/publish/orders/alice", "backend",
+                                   "Content-Type: text/plain\r\n", support_text("%d", i))
+                             ->status,
+                         201);
+        answer = http_read(c);
+        parking_expect(answer, support_text("%d", i));
+        cursor = support_json(answer->body, "cursor");
+        snprintf(last, sizeof(last), "%s", cursor);
+    }
+    http_close(c);
+    http_close(publisher);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(requests_may_be_pipelined)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1 });
+    http *c = _i ? http_open_tls(server) : http_open(server);
+    const char *publish = http_request("POST", "/comm/publish/orders/alice", "backend",
+                                       "Content-Type: text/plain\r\n", "piped");
+    const char *poll = http_request("GET", "/comm/poll", "bob", WAIT_LONG, NULL);
+    int i;
+
+    /* The first poll makes the connection ours, the rest waits behind it. */
+    http_send(c, poll);
+    for (i = 0; i < 40; i++) {
+        http_send(c, publish);
+    }
+    parking_await(server, 1);
+    parking_publish(server, "bob", "first");
+    parking_expect(http_read(c), "first");
+    for (i = 0; i < 40; i++) {
+        ck_assert_int_eq(http_read(c)->status, 201);
+    }
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_head_may_come_byte_by_byte)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1 });
+    http *c = _i ? http_open_tls(server) : http_open(server);
+    const char *request = http_request("POST", "/comm/publish/orders/alice", "backend",
+                                       "Content-Type: text/plain\r\n", "slow");
+    size_t i;
+    int round;
+
+    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "bob", "Prefer: wait=1\r\n", NULL)->status,
+                     204);
+    for (round = 0; round < 2; round++) {
+        for (i = 0; request[i] != '\0'; i++) {
+            http_send_bytes(c, request + i, 1);
+        }
+        ck_assert_int_eq(http_read(c)->status, 201);
+    }
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+/* ---- anything else on such a connection ------------------------------------- */
+
+START_TEST(a_page_on_an_adopted_connection_closes_it)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1, .debian = 1 });
+    http *c = _i ? http_open_tls(server) : http_open(server);
+    http_answer *answer;
+
+    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
+                         ->status, 204);
+    answer = http_call(c, "GET", "/index.html", NULL, NULL, NULL);
+    ck_assert_int_eq(answer->status, 200);
+    ck_assert_str_eq(answer->body, "a page\n");
+    ck_assert_int_eq(answer->keep_alive, 0);
+    ck_assert_int_eq(http_closed(c, 5000), 1);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_large_page_goes_to_a_slow_reader)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = http_open(server);
+    size_t len = 8 << 20;
+    char *page = malloc(len + 1);
+    http_answer *answer;
+
+    memset(page, 'p', len);
+    page[len] = '\0';
+    httpd_put(server, "htdocs/large.html", page);
+    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
+                         ->status, 204);
+    http_ask(c, "GET", "/large.html", NULL, NULL, NULL);
+    /* While its reader does not read, others are served. */
+    parking_publish(server, "bob", "meanwhile");
+    answer = http_read(c);
+    ck_assert_int_eq(answer->status, 200);
+    ck_assert_uint_eq(answer->len, len);
+    free(page);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_slow_program_delays_nobody)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .modules = "alias cgid",
+                                                  .config = SLOW_CGI });
+    http *slow[3], *held = parking_poll(server, "bob");
+    http_answer *answer;
+    int i;
+
+    /* It ends when the test says so: a file appears. */
+    httpd_put(server, "htdocs/wait.cgi",
+              "#!/bin/sh\nuntil [ -e \"${0%/*}/go\" ]; do sleep 0.05; done\n"
+              "printf 'Content-Type: text/plain\\n\\ndone\\n'\n");
+    process_must((const char *const[]){ "chmod", "755",
+        support_text("%s/htdocs/wait.cgi", httpd_directory(server)), NULL });
+    for (i = 0; i < 3; i++) {
+        slow[i] = http_open(server);
+        ck_assert_int_eq(http_call(slow[i], "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n",
+                                   NULL)->status, 204);
+        http_ask(slow[i], "GET", "/cgi/wait.cgi", NULL, NULL, NULL);
+    }
+    parking_await(server, 1);
+    parking_publish(server, "bob", "not delayed");
+    parking_expect(http_read(held), "not delayed");
+    ck_assert_ptr_null(http_try(slow[0], 1));
+    httpd_put(server, "htdocs/go", "");
+    for (i = 0; i < 3; i++) {
+        answer = http_read(slow[i]);
+        ck_assert_int_eq(answer->status, 200);
+        ck_assert_str_eq(answer->body, "done\n");
+        http_close(slow[i]);
+    }
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_publisher_is_adopted_on_its_second_publish)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = http_open(server), *once = http_open(server);
+    int i;
+
+    for (i = 0; i < 5; i++) {
+        ck_assert_int_eq(http_call(c, "POST", "/comm/publish/orders/alice", "backend", NULL, "x")
+                             ->status, 201);
+    }
+    ck_assert_int_eq(http_call(once, "POST", "/comm/publish/orders/alice", "backend", NULL, "x")
+                         ->status, 201);
+    /* A page closes an adopted connection, and only that. */
+    ck_assert_int_eq(http_call(c, "GET", "/index.html", NULL, NULL, NULL)->keep_alive, 0);
+    ck_assert_int_eq(http_call(once, "GET", "/index.html", NULL, NULL, NULL)->keep_alive, 1);
+    http_close(c);
+    http_close(once);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(bodies_of_all_sizes_on_an_adopted_connection)
+{
+    static const size_t sizes[] = { 0, 1, 7999, 8000, 8001, 65536, 1000000, 1048576, 1048577 };
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1 });
+    http *c = _i ? http_open_tls(server) : http_open(server);
+    char *body = malloc(1048577 + 1);
+    size_t i;
+
+    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
+                         ->status, 204);
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        http_answer *answer;
+        int large = sizes[i] > 1048576;
+
+        memset(body, 'b', sizes[i]);
+        body[sizes[i]] = '\0';
+        answer = http_call(c, "POST", "/comm/publish/orders/alice", "backend",
+                           "Content-Type: text/plain\r\n", body);
+        ck_assert_int_eq(answer->status, large ? 413 : 201);
+        if (!large) {
+            answer = http_once(server, "GET", "/comm/poll", "alice", NULL, NULL);
+            ck_assert_int_eq(answer->status, 200);
+        }
+    }
+    free(body);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_chunked_body_may_come_in_pieces)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = http_open(server);
+    const char *pieces[] = { "POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n",
+                             http_auth("backend"),
+                             "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n",
+                             "3\r", "\nabc", "\r\n", "3\r\ndef\r\n", "0\r\n", "\r\n" };
+    size_t i;
+
+    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
+                         ->status, 204);
+    for (i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        http_send(c, pieces[i]);
+        ck_assert_ptr_null(i + 1 < sizeof(pieces) / sizeof(pieces[0]) ? http_try(c, 20) : NULL);
+    }
+    ck_assert_int_eq(http_read(c)->status, 201);
+    parking_expect(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL), "abcdef");
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_long_answer_goes_to_a_slow_reader)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1 });
+    http *c = _i ? http_open_tls(server) : http_open(server);
+    size_t len = 900000;
+    char *body = malloc(len + 1);
+    http_answer *answer;
+
+    memset(body, 'x', len);
+    body[len] = '\0';
+    http_ask(c, "GET", "/comm/poll", "alice", WAIT_LONG, NULL);
+    parking_await(server, 1);
+    parking_publish(server, "alice", body);
+    /* Not a byte of it is read yet: others are served. */
+    parking_publish(server, "bob", "meanwhile");
+    answer = http_read(c);
+    ck_assert_int_eq(answer->status, 200);
+    ck_assert_uint_gt(answer->len, len);
+    ck_assert_int_eq(atoi(support_json(answer->body, "messages.0.length")), (int)len + 2);
+    /* And once more, now from a request that an event thread served. */
+    answer = http_call(c, "GET", "/comm/poll", "alice", NULL, NULL);
+    ck_assert_uint_gt(answer->len, len);
+    ck_assert_int_eq(answer->keep_alive, 1);
+    free(body);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_child_parks_only_as_many_as_it_may)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1,
+                                                  .config = "CommServerMaxParked 3\n" });
+    http *held[3], *more;
+    static const char *const users[] = { "alice", "bob", "carol" };
+    http_answer *answer;
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        held[i] = parking_poll(server, users[i]);
+    }
+    parking_await(server, 3);
+    more = parking_poll(server, "dave");
+    answer = http_read(more);
+    ck_assert_int_eq(answer->status, 503);
+    ck_assert_ptr_nonnull(http_header(answer, "Retry-After"));
+    http_close(more);
+    http_close(held[0]);
+    parking_await(server, 2);
+    /* Room comes back once the closed connection is buried. */
+    wait_until(http_once(server, "GET", "/comm/poll", "dave", "Prefer: wait=1\r\n", NULL)
+                   ->status == 204, 10000);
+    http_close(held[1]);
+    http_close(held[2]);
+    httpd_end(server);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("parking");
+    TCase *held = tcase_create("held");
+    TCase *other = tcase_create("other");
+    TCase *bodies = tcase_create("bodies");
+
+    support_need_httpd();
+    tcase_set_timeout(held, 120);
+    tcase_add_loop_test(held, a_held_poll_is_answered_by_a_publish, 0, 2);
+    tcase_add_test(held, a_held_poll_ends_at_its_time);
+    tcase_add_test(held, a_peer_that_goes_is_forgotten);
+    tcase_add_test(held, a_newer_poll_replaces_the_older);
+    tcase_add_test(held, wake_and_close_at_the_same_moment);
+    tcase_add_test(held, one_connection_serves_thousands_of_polls);
+    tcase_add_loop_test(held, requests_may_be_pipelined, 0, 2);
+    tcase_add_loop_test(held, a_head_may_come_byte_by_byte, 0, 2);
+    tcase_add_test(held, a_child_parks_only_as_many_as_it_may);
+    suite_add_tcase(suite, held);
+    tcase_add_loop_test(other, a_page_on_an_adopted_connection_closes_it, 0, 2);
+    tcase_add_test(other, a_large_page_goes_to_a_slow_reader);
+    tcase_add_test(other, a_slow_program_delays_nobody);
+    tcase_add_test(other, a_publisher_is_adopted_on_its_second_publish);
+    suite_add_tcase(suite, other);
+    tcase_add_loop_test(bodies, bodies_of_all_sizes_on_an_adopted_connection, 0, 2);
+    tcase_add_test(bodies, a_chunked_body_may_come_in_pieces);
+    tcase_add_loop_test(bodies, a_long_answer_goes_to_a_slow_reader, 0, 2);
+    suite_add_tcase(suite, bodies);
+    return support_run(suite);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * check_stalling.c - peers that stall in every way, more of each than there
+ * are event threads, and hooks that take long: others are not delayed.
+ */
+#include "parking.h"
+
+#define STALLED 12              /* CommServerMaxEventThreads is 4 below       */
+#define FEW_THREADS "CommServerMaxEventThreads 4\n"
+
+static http *stalled[STALLED];
+
+/* Connections that are ours and idle. */
+static void open_adopted(const httpd *server, int tls)
+{
+    int i;
+
+    for (i = 0; i < STALLED; i++) {
+        stalled[i] = tls ? http_open_tls(server) : http_open(server);
+        http_ask(stalled[i], "POST", "/comm/publish/orders/nobody", "backend", NULL, "x");
+        ck_assert_int_eq(http_read(stalled[i])->status, 201);
+        ck_assert_int_eq(http_call(stalled[i], "POST", "/comm/publish/orders/nobody", "backend",
+                                   NULL, "x")->status, 201);
+    }
+}
+
+static void close_all(void)
+{
+    int i;
+
+    for (i = 0; i < STALLED; i++) {
+        http_close(stalled[i]);
+    }
+}
+
+/* A publish and a held poll go through within a second. */
+static void expect_no_delay(const httpd *server, http *held)
+{
+    long long begin = process_now_ms();
+
+    parking_publish(server, "alice", "not delayed");
+    parking_expect(http_read(held), "not delayed");
+    ck_assert_int_lt((int)(process_now_ms() - begin), process_scale(1000));
+}
+
+static httpd *start(const char *config)
+{
+    return httpd_start(&(httpd_options){ .children = 1, .threads = 8, .tls = 1,
+                                         .config = config });
+}
+
+START_TEST(stalled_heads_delay_nobody)
+{
+    httpd *server = start(FEW_THREADS "Timeout 2\n");
+    http *held;
+    int i;
+
+    open_adopted(server, _i);
+    held = parking_poll(server, "alice");
+    parking_await(server, 1);
+    for (i = 0; i < STALLED; i++) {
+        http_send(stalled[i], "POST /comm/publish/orders/alice HTTP/1.1\r\nHo");
+    }
+    expect_no_delay(server, held);
+    for (i = 0; i < STALLED; i++) {
+        ck_assert_msg(http_closed(stalled[i], 8000), "a stalled head is never given up");
+    }
+    close_all();
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(stalled_bodies_delay_nobody)
+{
+    httpd *server = start(FEW_THREADS "Timeout 2\n");
+    http *held;
+    int i;
+
+    open_adopted(server, _i);
+    held = parking_poll(server, "alice");
+    parking_await(server, 1);
+    for (i = 0; i < STALLED; i++) {
+        http_send(stalled[i],
+                  support_text("POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n"
+                               "%sContent-Length: 1000\r\n\r\nabc", http_auth("backend")));
+    }
+    expect_no_delay(server, held);
+    for (i = 0; i < STALLED; i++) {
+        http_answer *answer = http_try(stalled[i], 8000);
+
+        ck_assert(answer == NULL || answer->status == 408);
+        ck_assert_int_eq(http_closed(stalled[i], 8000), 1);
+    }
+    close_all();
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
+/* Readers that never read: the answers are larger than what sockets take. */
+START_TEST(stalled_readers_delay_nobody)
+{
+    httpd *server = start(FEW_THREADS "Timeout 3\nCommServerMaxBatch 16M\n");
+    size_t len = 1000000;
+    char *body = malloc(len + 1);
+    http *held;
+    int i;
+
+    memset(body, 'x', len);
+    body[len] = '\0';
+    for (i = 0; i < 12; i++) {
+        parking_publish(server, "bob", body);
+    }
+    open_adopted(server, _i);
+    held = parking_poll(server, "alice");
+    parking_await(server, 1);
+    for (i = 0; i < STALLED; i++) {
+        http_ask(stalled[i], "GET", "/comm/poll", "bob", NULL, NULL);
+    }
+    expect_no_delay(server, held);
+    close_all();
+    free(body);
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
+/* Peers that have been told to close and do not. */
+START_TEST(stalled_closers_delay_nobody)
+{
+    httpd *server = start(FEW_THREADS "KeepAliveTimeout 1\n");
+    http *held;
+    int i;
+
+    open_adopted(server, _i);
+    held = parking_poll(server, "alice");
+    parking_await(server, 1);
+    for (i = 0; i < STALLED; i++) {
+        http_ask(stalled[i], "GET", "/comm/poll", "bob", "Connection: close\r\n", NULL);
+        ck_assert_int_eq(http_read(stalled[i])->status, 204);
+    }
+    expect_no_delay(server, held);
+    close_all();
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
+/* A password that takes the server long to check: `slow`, bcrypt of cost 13,
+ * about half a second. */
+#define SLOW_USER \
+    "<Location \"/comm/publish/slow\">\nAuthType Basic\nAuthName slow\n" \
+    "AuthBasicProvider file\nAuthUserFile \"@DIR@/slow\"\nRequire valid-user\n</Location>\n"
+
+START_TEST(slow_authentication_delays_nobody_who_waits)
+{
+    httpd *server = start(FEW_THREADS SLOW_USER);
+    http *held;
+    int i, answered = 0;
+
+    process_must((const char *const[]){ "htpasswd", "-cbB", "-C", "13",
+        support_text("%s/slow", httpd_directory(server)), "backend", HTTPD_PASSWORD, NULL });
+    process_must((const char *const[]){ "chmod", "644",
+        support_text("%s/slow", httpd_directory(server)), NULL });
+    open_adopted(server, _i);
+    held = parking_poll(server, "alice");
+    parking_await(server, 1);
+    for (i = 0; i < STALLED; i++) {
+        http_ask(stalled[i], "POST", "/comm/publish/slow/bob", "backend", NULL, "x");
+    }
+    parking_publish(server, "alice", "not delayed");
+    parking_expect(http_read(held), "not delayed");
+    for (i = 0; i < STALLED; i++) {
+        http_answer *answer = http_try(stalled[i], 1);
+
+        answered += answer != NULL;
+    }
+    ck_assert_msg(answered < STALLED, "the slow ones were not slow: this shows nothing");
+    for (i = 0; i < STALLED && answered < STALLED; i++) {
+        http_try(stalled[i], 20000);
+    }
+    close_all();
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("stalling");
+    TCase *peers = tcase_create("peers");
+
+    support_need_httpd();
+    tcase_set_timeout(peers, 120);
+    tcase_add_loop_test(peers, stalled_heads_delay_nobody, 0, 2);
+    tcase_add_loop_test(peers, stalled_bodies_delay_nobody, 0, 2);
+    tcase_add_loop_test(peers, stalled_readers_delay_nobody, 0, 2);
+    tcase_add_loop_test(peers, stalled_closers_delay_nobody, 0, 2);
+    tcase_add_test(peers, slow_authentication_delays_nobody_who_waits);
+    suite_add_tcase(suite, peers);
+    return support_run(suite);
+}
