@@ -9,6 +9,7 @@
  */
 #include "cs_compat.h"
 #include "cs_lifecycle.h"
+#include "cs_loop.h"
 #include "cs_advice.h"
 #include "cs_config.h"
 #include "cs_directives.h"
@@ -333,6 +334,12 @@ void cs_lifecycle_child_init(apr_pool_t *pchild, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "CS0011: no key for thread data: %s",
                      apr_strerror(rv, buffer, sizeof(buffer)));
         exit(APEXIT_CHILDSICK);
+    }
+    rv = cs_loop_child_init(pchild, s, queue);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
+                     "CS0040: no event threads, polls are not held: %s",
+                     csq_strerror(rv, buffer, sizeof(buffer)));
     }
 }
 

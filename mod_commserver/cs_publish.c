@@ -12,6 +12,7 @@
 #include "cs_entry.h"
 #include "cs_identity.h"
 #include "cs_lifecycle.h"
+#include "cs_park.h"
 #include "cs_request.h"
 #include "cs_send.h"
 
@@ -193,6 +194,7 @@ int cs_publish_handler(request_rec *r)
     parse_head(r, path, p);
     if (p->problem != CS_PROBLEM_NONE && r->expecting_100)
         return cs_send_problem(r, p->problem, p->detail);
-    return cs_body_read(r, (apr_size_t)cs_config_server_get(r->server)->max_message,
-                        publish_body, p);
+    result = cs_body_read(r, (apr_size_t)cs_config_server_get(r->server)->max_message,
+                          publish_body, p);
+    return cs_park_finish(r, result);
 }

@@ -8,6 +8,7 @@
 #include "cs_compat.h"
 #include "cs_send.h"
 #include "cs_lifecycle.h"
+#include "cs_output.h"
 #include "cs_private.h"
 
 #include <apr_buckets.h>
@@ -41,19 +42,13 @@ static int send_body(request_rec *r, int status, const char *type, char *buffer,
 {
     apr_bucket_alloc_t *list = r->connection->bucket_alloc;
     apr_bucket_brigade *brigade = apr_brigade_create(r->pool, list);
-    apr_status_t rv;
 
     set_common(r, status);
     ap_set_content_type(r, type);
     APR_BRIGADE_INSERT_TAIL(brigade,
                             apr_bucket_heap_create(buffer, len, apr_bucket_free, list));
     APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_eos_create(list));
-    rv = ap_pass_brigade(r->output_filters, brigade);
-    if (rv != APR_SUCCESS && !r->connection->aborted) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
-                      "CS0020: cannot pass an answer to the output filters");
-    }
-    return OK;
+    return cs_output_pass(r, brigade);
 }
 
 int cs_send_json(request_rec *r, int status, char *buffer, apr_size_t len)

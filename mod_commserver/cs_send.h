@@ -17,13 +17,15 @@
  *  connection ends: so do send it. */
 char *cs_send_buffer(request_rec *r, apr_size_t size);
 
-/** Send `len` bytes of a cs_send_buffer() as application/json. @return OK */
+/** Send `len` bytes of a cs_send_buffer() as application/json.
+ *  @return as cs_output_pass() */
 int cs_send_json(request_rec *r, int status, char *buffer, apr_size_t len);
 
 /** Send an answer without a body. @return OK */
 int cs_send_empty(request_rec *r, int status);
 
-/** Send a problem and count it. @param detail  NULL: none. @return OK */
+/** Send a problem and count it. @param detail  NULL: none.
+ *  @return as cs_output_pass() */
 int cs_send_problem(request_rec *r, cs_problem problem, const char *detail);
 
 /** The same with a list of refused clients, or another HTTP status (0: that

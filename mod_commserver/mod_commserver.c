@@ -6,6 +6,7 @@
 #include "cs_entry.h"
 #include "cs_hooks.h"
 #include "cs_lifecycle.h"
+#include "cs_park.h"
 #include "cs_private.h"
 
 #include <http_protocol.h>
@@ -14,8 +15,8 @@
 
 static void register_hooks(apr_pool_t *p)
 {
-    (void)p;
     cs_hooks_register();
+    cs_park_register_hooks(p);
 
     ap_hook_post_config(cs_lifecycle_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(cs_lifecycle_child_init, NULL, NULL, APR_HOOK_MIDDLE);
