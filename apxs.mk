@@ -32,13 +32,13 @@ CFLAGS     ?= $(call query,CFLAGS)
 cppflags   := -I$(top)mod_commserver -I$(top)mod_commserver/queue -DNDEBUG \
 	-I$(INCLUDEDIR) $(call query,EXTRA_CPPFLAGS) \
 	$(shell $(call query,APR_CONFIG) --includes; $(call query,APU_CONFIG) --includes)
-exports    := { global: commserver_*; local: *; };
+exports    := { global: commserver_module; local: *; };
 
 all: $(module)
 
 $(module): $(objects)
 	@echo '$(exports)' > $(build)/exports
-	$(CC) $(CFLAGS) -shared -Wl,--version-script=$(build)/exports -o $@ $^ $(LDFLAGS) -lpthread
+	$(CC) $(CFLAGS) -shared -Wl,-z,nodelete -Wl,--version-script=$(build)/exports -o $@ $^ $(LDFLAGS) -lpthread
 
 $(build)/%.o: $(top)%.c
 	@mkdir -p $(@D)

@@ -23,16 +23,13 @@ APLOG_USE_MODULE(commserver);
 #define DEFAULT_FACTOR  2.0
 #define DEFAULT_START   3
 
-static int polls_are_served(const server_rec *s)
+static int polls_are_served(const ap_directive_t *node)
 {
-    for (; s; s = s->next) {
-        const apr_array_header_t *bases = cs_config_server_get((server_rec *)s)->bases;
-        int i;
-
-        for (i = 0; i < bases->nelts; i++) {
-            if (APR_ARRAY_IDX(bases, i, cs_base).kind == CS_KIND_POLL)
-                return 1;
-        }
+    for (; node; node = node->next) {
+        if ((node->first_child && polls_are_served(node->first_child))
+            || (!ap_cstr_casecmp(node->directive, "SetHandler")
+                && strstr(node->args, CS_HANDLER_POLL)))
+            return 1;
     }
     return 0;
 }
@@ -91,7 +88,7 @@ void cs_advice_log(apr_pool_t *ptemp, server_rec *s)
 
     (void)ptemp;
     if (ap_mpm_query(AP_MPMQ_IS_ASYNC, &async) != APR_SUCCESS || !async
-        || !polls_are_served(s))
+        || !polls_are_served(ap_conftree))
         return;
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons);
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);

@@ -195,10 +195,8 @@ static const char *set_base(cmd_parms *cmd, void *dir, const char *arg)
     apr_size_t len = strlen(arg);
 
     if (*arg != '/' || strstr(arg, "//")) {
-        return apr_psprintf(cmd->pool,
-                            CS_BASE " must be a path that begins with one '/', "
-                                    "not '%s'",
-                            arg);
+        return apr_psprintf(cmd->pool, CS_BASE " must be a path that begins with one "
+                            "'/', not '%s'", arg);
     }
     while (len && arg[len - 1] == '/')
         len--;
@@ -320,7 +318,7 @@ const command_rec cs_config_commands[] = {
     { NULL }
 };
 
-/* ---- create and merge --------------------------------------------------- */
+/* ---- create and merge -------------------------------------------------- */
 
 void *cs_config_server_create(apr_pool_t *p, server_rec *s)
 {
@@ -449,8 +447,8 @@ static int shorter_base_first(const void *left, const void *right)
 }
 
 /* Sections are merged in their order, not in that of their length, so every
- * plain Location with a handler of ours is a candidate; at request time the
- * shortest that matches is the outermost.                                   */
+ * plain Location with a handler is a candidate; at request time the shortest
+ * that matches and sets the handler in question is the outermost.           */
 static apr_array_header_t *find_bases(apr_pool_t *p, server_rec *s)
 {
     core_server_config *core = ap_get_core_module_config(s->module_config);
@@ -460,16 +458,15 @@ static apr_array_header_t *find_bases(apr_pool_t *p, server_rec *s)
 
     for (i = 0; i < core->sec_url->nelts; i++) {
         core_dir_config *section = ap_get_core_module_config(sections[i]);
-        cs_kind kind = cs_handler_kind_of(section->handler);
         cs_base *base;
 
-        if (kind == CS_KIND_NONE || section->r || section->d_is_fnmatch
+        if (!section->expr_handler || section->r || section->d_is_fnmatch
             || !section->d || *section->d != '/')
             continue;
         base = apr_array_push(bases);
         base->path = section->d;
         base->len = strlen(section->d);
-        base->kind = kind;
+        base->handler = section->expr_handler;
         while (base->len && base->path[base->len - 1] == '/')
             base->len--;
     }
@@ -488,7 +485,7 @@ static const char *default_realm(apr_pool_t *p, server_rec *s)
     return realm;
 }
 
-int cs_config_resolve(apr_pool_t *p, server_rec *s)
+static int resolve_host(apr_pool_t *p, server_rec *s)
 {
     cs_config_server *config = cs_config_server_get(s);
 
@@ -506,7 +503,32 @@ int cs_config_resolve(apr_pool_t *p, server_rec *s)
     return OK;
 }
 
-/* ---- reading ------------------------------------------------------------ */
+/* httpd gives the struct of the main server itself to a virtual host that has
+ * none of our directives; but each has a name and bases of its own.         */
+static void own_config(apr_pool_t *p, server_rec *s, const cs_config_server *main_config)
+{
+    if (cs_config_server_get(s) == main_config) {
+        ap_set_module_config(s->module_config, &commserver_module,
+                             apr_pmemdup(p, main_config, sizeof(*main_config)));
+    }
+}
+
+int cs_config_resolve(apr_pool_t *p, server_rec *main_server)
+{
+    server_rec *s;
+    int result;
+
+    for (s = main_server->next; s; s = s->next)
+        own_config(p, s, cs_config_server_get(main_server));
+    for (s = main_server; s; s = s->next) {
+        result = resolve_host(p, s);
+        if (result != OK)
+            return result;
+    }
+    return OK;
+}
+
+/* ---- reading ----------------------------------------------------------- */
 
 cs_config_server *cs_config_server_get(server_rec *s)
 {
@@ -563,7 +585,7 @@ void cs_config_limits(server_rec *main_server, csq_limits *out_limits)
     out_limits->overflow = (csq_overflow)config->overflow;
 }
 
-/* ---- which handler, and what of the path is its ------------------------- */
+/* ---- which handler, and what of the path is its ------------------------ */
 
 cs_kind cs_handler_kind_of(const char *name)
 {
@@ -578,20 +600,24 @@ cs_kind cs_handler_kind_of(const char *name)
     return CS_KIND_NONE;
 }
 
+/* Of a constant, which it nearly always is, this costs nothing.             */
+static cs_kind evaluate_kind(request_rec *r, const ap_expr_info_t *handler)
+{
+    const char *error = NULL;
+    const char *name = ap_expr_str_exec(r, handler, &error);
+
+    return error ? CS_KIND_NONE : cs_handler_kind_of(name);
+}
+
 cs_kind cs_handler_kind(request_rec *r)
 {
     core_dir_config *core;
-    const char *error = NULL;
 
     if (r->handler)
         return cs_handler_kind_of(r->handler);
     core = ap_get_core_module_config(r->per_dir_config);
-    if (core->expr_handler) {
-        const char *name = ap_expr_str_exec(r, core->expr_handler, &error);
-
-        return error ? CS_KIND_NONE : cs_handler_kind_of(name);
-    }
-    return cs_handler_kind_of(core->handler);
+    return core->expr_handler ? evaluate_kind(r, core->expr_handler)
+                              : cs_handler_kind_of(core->handler);
 }
 
 int cs_handler_is_ours(request_rec *r)
@@ -618,7 +644,8 @@ const char *cs_config_path_info(request_rec *r, cs_kind kind)
     for (i = 0; i < bases->nelts; i++) {
         const cs_base *base = &APR_ARRAY_IDX(bases, i, cs_base);
 
-        if (base->kind == kind && path_begins_with(r->uri, base->path, base->len))
+        if (path_begins_with(r->uri, base->path, base->len)
+            && evaluate_kind(r, base->handler) == kind)
             return r->uri + base->len;
     }
     return NULL;

@@ -18,11 +18,12 @@
 
 #define CS_CONFIG_UNSET (-1)
 
-/* The path of a plain <Location> that sets one of our handlers.             */
+/* A plain <Location> that sets a handler. Which one is known to a request
+ * only, since SetHandler takes an expression.                               */
 typedef struct cs_base {
     const char *path;     /* as written, without a slash at the end          */
     apr_size_t len;
-    cs_kind kind;
+    const ap_expr_info_t *handler;
 } cs_base;
 
 typedef struct cs_config_server {
@@ -60,11 +61,11 @@ void *cs_config_dir_create(apr_pool_t *p, char *path);
 void *cs_config_dir_merge(apr_pool_t *p, void *base, void *add);
 
 /**
- * Put defaults where nothing was said, find the base paths, and check what
- * belongs together. Once per server_rec, in post_config; logs what it says.
+ * Put defaults where nothing was said and find the base paths, for the main
+ * server and all virtual hosts. In post_config; logs what it says.
  * @return OK or HTTP_INTERNAL_SERVER_ERROR.
  */
-int cs_config_resolve(apr_pool_t *p, server_rec *s);
+int cs_config_resolve(apr_pool_t *p, server_rec *main_server);
 
 /** Never NULL. */
 cs_config_server *cs_config_server_get(server_rec *s);

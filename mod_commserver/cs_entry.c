@@ -47,7 +47,7 @@ const char *cs_entry_methods(cs_kind kind)
     }
 }
 
-/* ---- browsers ---------------------------------------------------------------- */
+/* ---- browsers ---------------------------------------------------------- */
 
 static int answer_preflight(request_rec *r, cs_kind kind)
 {
@@ -101,7 +101,7 @@ int cs_entry_header_parser(request_rec *r)
     return apply_origin_rules(r, kind);
 }
 
-/* ---- handlers ------------------------------------------------------------------ */
+/* ---- handlers ---------------------------------------------------------- */
 
 static int refuse(request_rec *r, cs_problem problem, const char *detail, int *out_result)
 {
@@ -140,7 +140,7 @@ int cs_entry_check(request_rec *r, cs_kind kind, const char **out_path, int *out
     return 1;
 }
 
-/* ---- CGI programs ----------------------------------------------------------------- */
+/* ---- CGI programs ------------------------------------------------------ */
 
 int cs_entry_fixups(request_rec *r)
 {

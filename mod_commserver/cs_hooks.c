@@ -44,7 +44,7 @@ int cs_hooks_message_check(request_rec *r, const commserver_message *message,
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* ---- publishing ------------------------------------------------------------ */
+/* ---- publishing -------------------------------------------------------- */
 
 static apr_status_t check_names(const commserver_message *message,
                                 const char *const *clients, int n)
@@ -148,7 +148,7 @@ static apr_status_t commserver_publish(server_rec *s, const commserver_message *
     return publish_several(s, message, &client, 1, p, NULL, out_id);
 }
 
-/* ---- state ------------------------------------------------------------------- */
+/* ---- state ------------------------------------------------------------- */
 
 static apr_status_t commserver_client_state(server_rec *s, const char *client,
                                             commserver_client *out_client)

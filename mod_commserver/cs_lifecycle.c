@@ -34,7 +34,7 @@ APLOG_USE_MODULE(commserver);
 /* Processes that may wait at once: old children linger while new ones serve. */
 #define SLOTS_PER_DAEMON 2
 #define SLOTS_MIN        16
-#define SLOTS_MAX        4096
+#define SLOTS_MAX        1024
 
 /* Entries looked at by one upkeep, so that no request pays for all.         */
 #define UPKEEP_BUDGET 256
@@ -65,7 +65,7 @@ const char *cs_lifecycle_segment(void)
     return segment;
 }
 
-/* ---- the directory of the segment --------------------------------------- */
+/* ---- the directory of the segment -------------------------------------- */
 
 static apr_uint32_t hash_text(const char *text)
 {
@@ -138,7 +138,7 @@ static apr_status_t remove_directory(void *baton)
     return APR_SUCCESS;
 }
 
-/* ---- the segment --------------------------------------------------------- */
+/* ---- the segment ------------------------------------------------------- */
 
 static unsigned slots_wanted(void)
 {
@@ -196,9 +196,9 @@ static int report_create(server_rec *s, apr_status_t rv, const retained *kept)
         break;
     case APR_EINVAL:
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "CS0004: " CS_SEGMENT_SIZE " (%" APR_INT64_T_FMT " bytes) is too "
-                     "small for " CS_MAX_CLIENTS ": raise the size or lower the clients",
-                     kept->size);
+                     "CS0004: " CS_SEGMENT_SIZE " (%" APR_INT64_T_FMT " bytes) cannot "
+                     "hold the tables of %u server processes: change the size or lower "
+                     "ServerLimit", kept->size, slots_wanted());
         break;
     default:
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
@@ -293,17 +293,14 @@ int cs_lifecycle_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
 {
     retained *kept;
     csq_limits limits;
-    server_rec *host;
     int result;
 
     (void)plog;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
         return OK;
-    for (host = s; host; host = host->next) {
-        result = cs_config_resolve(pconf, host);
-        if (result != OK)
-            return result;
-    }
+    result = cs_config_resolve(pconf, s);
+    if (result != OK)
+        return result;
     kept = ap_retained_data_get(RETAINED_KEY);
     if (!kept)
         kept = ap_retained_data_create(RETAINED_KEY, sizeof(*kept));
@@ -318,7 +315,7 @@ int cs_lifecycle_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
     return register_realms(ptemp, s);
 }
 
-/* ---- children ------------------------------------------------------------ */
+/* ---- children ---------------------------------------------------------- */
 
 static void destroy_batch(void *batch)
 {
@@ -355,7 +352,7 @@ csq_batch *cs_lifecycle_batch(void)
     return batch;
 }
 
-/* ---- upkeep --------------------------------------------------------------- */
+/* ---- upkeep ------------------------------------------------------------ */
 
 void cs_lifecycle_upkeep(apr_time_t now)
 {

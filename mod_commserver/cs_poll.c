@@ -40,7 +40,7 @@ typedef struct poll_request {
     int minimal;            /* acknowledge only                              */
 } poll_request;
 
-/* ---- parsing ------------------------------------------------------------------- */
+/* ---- parsing ----------------------------------------------------------- */
 
 static int parse_cursor(request_rec *r, const cs_query *query, poll_request *poll,
                         const char **out_detail)
@@ -91,7 +91,7 @@ static int parse_poll(request_rec *r, poll_request *poll, const char **out_detai
     return 1;
 }
 
-/* ---- answers ------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------- */
 
 static void tell_preferences(request_rec *r, const poll_request *poll)
 {
@@ -157,7 +157,7 @@ static int answer_stopping(request_rec *r, const poll_request *poll)
     return answer_empty(r, poll);
 }
 
-/* ---- held ------------------------------------------------------------------------ */
+/* ---- held -------------------------------------------------------------- */
 
 static void note_wait(request_rec *r, const poll_request *poll)
 {
@@ -207,7 +207,7 @@ static void gone_held(request_rec *r, void *baton)
 
 static const cs_wait_ops held = { answer_held, gone_held };
 
-/* ---- the handler ------------------------------------------------------------------- */
+/* ---- the handler ------------------------------------------------------- */
 
 /* @return what preparing to wait came to; APR_ENOTIMPL: it is not asked for. */
 static apr_status_t prepare(request_rec *r, poll_request *poll)

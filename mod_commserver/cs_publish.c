@@ -34,7 +34,7 @@ static void set_problem(publish *p, cs_problem problem, const char *detail)
     p->detail = detail;
 }
 
-/* ---- before the body ---------------------------------------------------------- */
+/* ---- before the body --------------------------------------------------- */
 
 static int parse_receivers(request_rec *r, const char *path, publish *p)
 {
@@ -109,7 +109,7 @@ static void parse_head(request_rec *r, const char *path, publish *p)
         set_problem(p, problem, NULL);
 }
 
-/* ---- after it -------------------------------------------------------------------- */
+/* ---- after it ---------------------------------------------------------- */
 
 static int answer_receipt(request_rec *r, const publish *p)
 {

@@ -31,7 +31,7 @@ static apr_status_t fail(const char **out_detail, const char *detail)
     return APR_EINVAL;
 }
 
-/* ---- paths ---------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------- */
 
 apr_status_t cs_request_target(const char *path, apr_pool_t *p, cs_target *out_target,
                                const char **out_detail)
@@ -64,7 +64,7 @@ apr_status_t cs_request_target(const char *path, apr_pool_t *p, cs_target *out_t
     return APR_SUCCESS;
 }
 
-/* ---- queries -------------------------------------------------------------- */
+/* ---- queries ----------------------------------------------------------- */
 
 static int hex_value(char c)
 {
@@ -215,7 +215,7 @@ apr_status_t cs_request_query(const char *query, apr_pool_t *p, cs_query *out_qu
     return APR_SUCCESS;
 }
 
-/* ---- header fields -------------------------------------------------------- */
+/* ---- header fields ----------------------------------------------------- */
 
 #define TOKEN_CHARACTERS                                                      \
     "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -311,7 +311,7 @@ apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
     return APR_SUCCESS;
 }
 
-/* ---- text ----------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------- */
 
 /* Bytes of the UTF-8 sequence at s; 0: there is none.                       */
 static int utf8_length(const unsigned char *s)

@@ -41,7 +41,7 @@ apr_size_t cs_response_number(apr_uint64_t value, char *out)
     return (apr_size_t)(write_number(out, value) - out);
 }
 
-/* ---- strings --------------------------------------------------------------- */
+/* ---- strings ----------------------------------------------------------- */
 
 static int is_plain(unsigned char c)
 {
@@ -86,7 +86,7 @@ static char *write_string(char *out, const char *text)
     return out;
 }
 
-/* ---- times ------------------------------------------------------------------ */
+/* ---- times ------------------------------------------------------------- */
 
 static char *write_padded(char *out, unsigned value, int width)
 {
@@ -143,7 +143,7 @@ void cs_response_time(apr_time_t time, char out[CS_TIME_TEXT])
     write_time(out, time);
 }
 
-/* ---- a batch ------------------------------------------------------------------ */
+/* ---- a batch ----------------------------------------------------------- */
 
 /* Member names, punctuation, id, times and length of one message.           */
 #define MESSAGE_FIXED 200
@@ -241,7 +241,7 @@ apr_size_t cs_response_batch(const csq_batch *batch, char *out)
     return (apr_size_t)(o - out);
 }
 
-/* ---- a receipt ------------------------------------------------------------------ */
+/* ---- a receipt --------------------------------------------------------- */
 
 apr_size_t cs_response_receipt(const unsigned char id[CSQ_ID_BYTES], int to,
                                char out[CS_RECEIPT_TEXT])
@@ -261,7 +261,7 @@ apr_size_t cs_response_receipt(const unsigned char id[CSQ_ID_BYTES], int to,
     return (apr_size_t)(o - out);
 }
 
-/* ---- problems -------------------------------------------------------------------- */
+/* ---- problems ---------------------------------------------------------- */
 
 /* Punctuation, member names and status of a problem, and of one refusal.    */
 #define PROBLEM_FIXED 128
@@ -320,7 +320,7 @@ char *cs_response_problem(cs_problem problem, int status, const char *detail,
     return out;
 }
 
-/* ---- status ------------------------------------------------------------------------ */
+/* ---- status ------------------------------------------------------------ */
 
 static char *format_refused(const csq_stats *stats, apr_pool_t *p)
 {

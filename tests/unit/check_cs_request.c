@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * check_cs_request.c - paths, queries and header fields, good and bad.
+ */
+#include "cs_compat.h"
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cs_request.h"
+
+static apr_pool_t *pool;
+static const char *detail;
+
+static void setup(void)
+{
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    detail = NULL;
+}
+
+static void teardown(void)
+{
+    apr_pool_destroy(pool);
+    apr_terminate();
+}
+
+/* `count` times the character c. */
+static char *repeated(char c, size_t count)
+{
+    char *text = apr_palloc(pool, count + 1);
+
+    memset(text, c, count);
+    text[count] = '\0';
+    return text;
+}
+
+/* ---- targets ------------------------------------------------------------- */
+
+START_TEST(a_target_is_app_client_and_device)
+{
+    cs_target target;
+
+    ck_assert_int_eq(cs_request_target("/orders", pool, &target, &detail), APR_SUCCESS);
+    ck_assert_str_eq(target.app, "orders");
+    ck_assert_ptr_null(target.client);
+    ck_assert_int_eq(
+        cs_request_target("/orders/alice@example.org", pool, &target, &detail),
+        APR_SUCCESS);
+    ck_assert_str_eq(target.client, "alice@example.org");
+    ck_assert_ptr_null(target.device);
+    ck_assert_int_eq(
+        cs_request_target("/o.1_2-3/CN=Alice Smith/d1", pool, &target, &detail),
+        APR_SUCCESS);
+    ck_assert_str_eq(target.app, "o.1_2-3");
+    ck_assert_str_eq(target.client, "CN=Alice Smith");
+    ck_assert_str_eq(target.device, "d1");
+}
+END_TEST
+
+START_TEST(names_at_their_limits_pass_and_beyond_fail)
+{
+    const char *app = repeated('a', 64), *client = repeated('c', 255);
+    const char *device = repeated('d', 32);
+    cs_target target;
+
+    ck_assert_int_eq(
+        cs_request_target(apr_pstrcat(pool, "/", app, "/", client, "/", device, NULL),
+                          pool, &target, &detail),
+        APR_SUCCESS);
+    ck_assert_int_eq(
+        cs_request_target(apr_pstrcat(pool, "/a", app, NULL), pool, &target, &detail),
+        APR_EINVAL);
+    ck_assert_int_eq(cs_request_target(apr_pstrcat(pool, "/a/c", client, NULL), pool,
+                                       &target, &detail),
+                     APR_EINVAL);
+    ck_assert_int_eq(cs_request_target(apr_pstrcat(pool, "/a/c/d", device, NULL), pool,
+                                       &target, &detail),
+                     APR_EINVAL);
+}
+END_TEST
+
+static const char *const bad_targets[] = {
+    "",
+    "/",
+    "//alice",
+    "/-/alice",
+    "/.app/alice",
+    "/_app/alice",
+    "/a b/alice",
+    "/j\303\274/alice",
+    "/orders/",
+    "/orders/-",
+    "/orders/.",
+    "/orders/..",
+    "/orders/a\001b",
+    "/orders/a\177",
+    "/orders/a\302\205",
+    "/orders/\300\257",
+    "/orders/\355\240\200",
+    "/orders/a\377",
+    "/orders/alice/",
+    "/orders/alice/-",
+    "/orders/alice/a b",
+    "/orders/alice/d1/x",
+    "/orders//alice",
+    "orders/alice",
+};
+
+START_TEST(a_bad_target_is_refused_with_words)
+{
+    cs_target target;
+
+    ck_assert_int_eq(cs_request_target(bad_targets[_i], pool, &target, &detail),
+                     APR_EINVAL);
+    ck_assert_ptr_nonnull(detail);
+}
+END_TEST
+
+/* ---- queries ------------------------------------------------------------- */
+
+START_TEST(an_empty_query_has_nothing)
+{
+    static const char *const queries[] = { NULL, "", "&", "x=1&y&=2" };
+    cs_query query;
+    size_t i;
+
+    for (i = 0; i < sizeof(queries) / sizeof(*queries); i++) {
+        ck_assert_int_eq(cs_request_query(queries[i], pool, &query, &detail),
+                         APR_SUCCESS);
+        ck_assert_ptr_null(query.after);
+        ck_assert_ptr_null(query.device);
+        ck_assert_ptr_null(query.to);
+        ck_assert_int_eq(query.wait, -1);
+        ck_assert_int_eq(query.max, -1);
+    }
+}
+END_TEST
+
+START_TEST(a_query_is_decoded_once_and_plus_is_itself)
+{
+    cs_query query;
+
+    ck_assert_int_eq(cs_request_query("to=a%2Bb+c&to=%6Aim&to=100%2525&%74o=j%C3%BC",
+                                      pool, &query, &detail),
+                     APR_SUCCESS);
+    ck_assert_int_eq(query.to->nelts, 4);
+    ck_assert_str_eq(APR_ARRAY_IDX(query.to, 0, const char *), "a+b+c");
+    ck_assert_str_eq(APR_ARRAY_IDX(query.to, 1, const char *), "jim");
+    ck_assert_str_eq(APR_ARRAY_IDX(query.to, 2, const char *), "100%25");
+    ck_assert_str_eq(APR_ARRAY_IDX(query.to, 3, const char *), "j\303\274");
+}
+END_TEST
+
+START_TEST(receivers_count_once_and_lose_their_device)
+{
+    cs_query query;
+
+    ck_assert_int_eq(
+        cs_request_query("to=a&to=b/d1&to=a&to=b&to=a%2Fd2", pool, &query, &detail),
+        APR_SUCCESS);
+    ck_assert_int_eq(query.to->nelts, 2);
+    ck_assert_str_eq(APR_ARRAY_IDX(query.to, 1, const char *), "b");
+}
+END_TEST
+
+START_TEST(a_hundred_receivers_pass_and_one_more_fails)
+{
+    char *text = apr_pstrdup(pool, "x");
+    cs_query query;
+    int i;
+
+    for (i = 0; i < CS_TO_MAX; i++)
+        text = apr_psprintf(pool, "%s&to=c%d", text, i);
+    ck_assert_int_eq(cs_request_query(text, pool, &query, &detail), APR_SUCCESS);
+    ck_assert_int_eq(query.to->nelts, CS_TO_MAX);
+    text = apr_pstrcat(pool, text, "&to=c1", NULL);
+    ck_assert_int_eq(cs_request_query(text, pool, &query, &detail), APR_EINVAL);
+}
+END_TEST
+
+START_TEST(poll_parameters_are_read)
+{
+    cs_query query;
+
+    ck_assert_int_eq(cs_request_query("after=9-1&wait=55&max=7&device=laptop-1", pool,
+                                      &query, &detail),
+                     APR_SUCCESS);
+    ck_assert_str_eq(query.after, "9-1");
+    ck_assert_int_eq(query.wait, 55);
+    ck_assert_int_eq(query.max, 7);
+    ck_assert_str_eq(query.device, "laptop-1");
+    ck_assert_int_eq(
+        cs_request_query("wait=0&max=99999999999999999999999", pool, &query, &detail),
+        APR_SUCCESS);
+    ck_assert_int_eq(query.wait, 0);
+    ck_assert_int_gt(query.max, APR_INT32_MAX);
+}
+END_TEST
+
+static const char *const bad_queries[] = {
+    "wait=-1",
+    "wait=+1",
+    "wait=",
+    "wait",
+    "wait=1s",
+    "wait=1.5",
+    "wait= 1",
+    "max=0",
+    "max=-1",
+    "max=x",
+    "max=",
+    "device=",
+    "device=-",
+    "device=a/b",
+    "device=a%20b",
+    "wait=1&wait=2",
+    "max=1&max=1",
+    "after=1-1&after=1-1",
+    "device=a&device=a",
+    "to=",
+    "to",
+    "to=a/",
+    "to=/d",
+    "to=a/b/c",
+    "to=-",
+    "to=.",
+    "to=..",
+    "to=a%00",
+    "to=a%",
+    "to=a%2",
+    "to=a%2g",
+    "to=%zz",
+    "x=%",
+    "%=x",
+    "to=%ff",
+    "to=%0a",
+};
+
+START_TEST(a_bad_query_is_refused_with_words)
+{
+    cs_query query;
+
+    ck_assert_int_eq(cs_request_query(bad_queries[_i], pool, &query, &detail),
+                     APR_EINVAL);
+    ck_assert_ptr_nonnull(detail);
+}
+END_TEST
+
+/* ---- Prefer and TTL -------------------------------------------------------- */
+
+static const struct {
+    const char *field;
+    int wait;
+    int minimal;
+} preferences[] = {
+    { NULL, -1, 0 },
+    { "", -1, 0 },
+    { "wait=10", 10, 0 },
+    { "Wait = 10", 10, 0 },
+    { "wait=\"10\"", 10, 0 },
+    { "respond-async, wait=10", 10, 0 },
+    { "wait=10, wait=20", 10, 0 },
+    { "wait=10; x=1, return=minimal", 10, 1 },
+    { "return=minimal", -1, 1 },
+    { "return=\"minimal\"", -1, 1 },
+    { "return=representation, return=minimal", -1, 0 },
+    { "foo=\"a,wait=3\", wait=4", 4, 0 },
+    { "foo=\"a\\\",wait=3\", wait=4", 4, 0 },
+    { "foo; wait=3", -1, 0 },
+    { ", ,wait=5", 5, 0 },
+    { "handling=lenient", -1, 0 },
+};
+
+START_TEST(preferences_are_found)
+{
+    cs_prefer prefer;
+
+    ck_assert_int_eq(cs_request_prefer(preferences[_i].field, pool, &prefer, &detail),
+                     APR_SUCCESS);
+    ck_assert_int_eq(prefer.wait, preferences[_i].wait);
+    ck_assert_int_eq(prefer.minimal, preferences[_i].minimal);
+}
+END_TEST
+
+START_TEST(a_bad_wait_is_refused)
+{
+    static const char *const fields[] = { "wait=-1", "wait",         "wait=",
+                                          "wait=x",  "foo, wait=1x", "wait=\"\"" };
+    cs_prefer prefer;
+    size_t i;
+
+    for (i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+        ck_assert_int_eq(cs_request_prefer(fields[i], pool, &prefer, &detail),
+                         APR_EINVAL);
+    }
+}
+END_TEST
+
+START_TEST(a_ttl_is_clamped_or_refused)
+{
+    static const char *const bad[] = { "", "0", "-1", "+1", "1s", "1, 2", "0x10", " 1" };
+    apr_int64_t seconds;
+    size_t i;
+
+    ck_assert_int_eq(cs_request_ttl("60", 3600, &seconds, &detail), APR_SUCCESS);
+    ck_assert_int_eq(seconds, 60);
+    ck_assert_int_eq(cs_request_ttl("3601", 3600, &seconds, &detail), APR_SUCCESS);
+    ck_assert_int_eq(seconds, 3600);
+    ck_assert_int_eq(cs_request_ttl("99999999999999999999", 3600, &seconds, &detail),
+                     APR_SUCCESS);
+    ck_assert_int_eq(seconds, 3600);
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        ck_assert_int_eq(cs_request_ttl(bad[i], 3600, &seconds, &detail), APR_EINVAL);
+}
+END_TEST
+
+START_TEST(text_is_utf8_without_controls)
+{
+    static const char *const good[] = {
+        "", "abc", "j\303\274rgen", "\342\202\254", "\360\237\230\200", "a/b"
+    };
+    static const char *const bad[] = { "\t",
+                                       "a\n",
+                                       "\177",
+                                       "\302\200",
+                                       "\303",
+                                       "\300\200",
+                                       "\355\240\200",
+                                       "\364\220\200\200",
+                                       "\370\210",
+                                       "\340\200\200",
+                                       "\360\200\200\200" };
+    size_t i;
+
+    for (i = 0; i < sizeof(good) / sizeof(*good); i++)
+        ck_assert_int_ne(cs_request_is_text(good[i]), 0);
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        ck_assert_int_eq(cs_request_is_text(bad[i]), 0);
+}
+END_TEST
+
+#define COUNT(array) (int)(sizeof(array) / sizeof(*array))
+
+int main(void)
+{
+    Suite *suite = suite_create("cs_request");
+    TCase *tc = tcase_create("cs_request");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_target_is_app_client_and_device);
+    tcase_add_test(tc, names_at_their_limits_pass_and_beyond_fail);
+    tcase_add_loop_test(tc, a_bad_target_is_refused_with_words, 0, COUNT(bad_targets));
+    tcase_add_test(tc, an_empty_query_has_nothing);
+    tcase_add_test(tc, a_query_is_decoded_once_and_plus_is_itself);
+    tcase_add_test(tc, receivers_count_once_and_lose_their_device);
+    tcase_add_test(tc, a_hundred_receivers_pass_and_one_more_fails);
+    tcase_add_test(tc, poll_parameters_are_read);
+    tcase_add_loop_test(tc, a_bad_query_is_refused_with_words, 0, COUNT(bad_queries));
+    tcase_add_loop_test(tc, preferences_are_found, 0, COUNT(preferences));
+    tcase_add_test(tc, a_bad_wait_is_refused);
+    tcase_add_test(tc, a_ttl_is_clamped_or_refused);
+    tcase_add_test(tc, text_is_utf8_without_controls);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
