@@ -91,20 +91,28 @@ typedef struct csq_limits {
 
 typedef struct csq csq;
 
+#define CSQ_SLOTS_MAX 4096
+
 /**
- * Create a segment, or find the one that this server instance made before.
- * For the server's parent only, before it forks. Takes the server lock (an
- * exclusive open-file-description lock on `path`.lock) for as long as `pool`
- * lives; reserves all pages at once.
+ * Create a segment. For the server's parent only, before it forks. Takes the
+ * server lock (an exclusive open-file-description lock on `path`.lock) for as
+ * long as `pool` lives; reserves all pages at once. A segment that a server
+ * has left behind which no longer runs is removed, with all that is in it.
+ * Memory and files belong to the caller's effective user and only that user
+ * may use them; the folder of `path` must be writable for it, since doorbells
+ * are made there.
  * @param path   name of the segment: the shm name is derived from it, and the
  *               lock file and doorbells lie at path.lock, path.bell.N
  * @param size   bytes of the whole segment
- * @param slots  server processes that may wait at the same time
- * @param pool   when it is destroyed the segment is unlinked and doorbells
- *               and lock file go
+ * @param slots  server processes that may wait at the same time, up to
+ *               CSQ_SLOTS_MAX; each takes 33 KB of the segment
+ * @param pool   when the process that called destroys it, the segment is
+ *               closed and unlinked, and doorbells and lock file go; a child
+ *               that inherited it changes nothing
  * @return APR_SUCCESS; CSQ_IN_USE: another server holds the lock;
  *         CSQ_NO_MEMORY: /dev/shm or memory cannot hold size bytes;
- *         APR_EINVAL: size too small for the tables; else APR's own.
+ *         APR_EINVAL: size too small for the tables, a limit is 0, or slots
+ *         out of range; CSQ_BUSY: others attach without end; else APR's own.
  */
 apr_status_t csq_create(const char *path, apr_size_t size, unsigned slots,
                         const csq_limits *limits, apr_pool_t *pool, csq **out_q);
@@ -112,7 +120,8 @@ apr_status_t csq_create(const char *path, apr_size_t size, unsigned slots,
 /**
  * Attach to a segment that a running server made (writers, tools).
  * @return APR_SUCCESS; CSQ_NO_SERVER: there is none, or its server is gone;
- *         CSQ_LAYOUT; CSQ_DAMAGED; APR_EACCES: not permitted; else APR's own.
+ *         CSQ_BUSY: it is being made just now; CSQ_LAYOUT; CSQ_DAMAGED;
+ *         APR_EACCES: not permitted; else APR's own.
  */
 apr_status_t csq_attach(const char *path, apr_pool_t *pool, csq **out_q);
 

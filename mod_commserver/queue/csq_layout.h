@@ -71,7 +71,6 @@
 #define CSQ_BUILD_BYTES    64
 #define CSQ_SHARDS         32
 #define CSQ_CHUNK_BYTES    96   /* 3 hold a message of 204 bytes: 288        */
-#define CSQ_SLOTS_MAX      1024
 #define CSQ_RING           4096 /* numbers a slot can hold                    */
 #define CSQ_WHEEL_LEVELS   4
 #define CSQ_WHEEL_BITS     6
@@ -278,7 +277,7 @@ _Static_assert(__builtin_offsetof(csq_node, wheel_next)
                    == __builtin_offsetof(csq_entry, wheel_next), "wheel links");
 
 /* A waiter: slot + 1, generation, number. */
-#define CSQ_GENERATION_BITS 20
+#define CSQ_GENERATION_BITS 19
 #define CSQ_GENERATION_MAX  ((1u << CSQ_GENERATION_BITS) - 1)
 
 #endif

@@ -43,14 +43,31 @@ static void make_process_page(csq *q)
         q->process = page;
 }
 
+/* The name of the memory is a hash of the path: so that all who mean the same
+ * file write it the same way, its folder is resolved.                        */
+static apr_status_t resolve_path(const char *path, apr_pool_t *pool, const char **out)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    const char *folder = slash ? apr_pstrmemdup(pool, path, (size_t)(name - path)) : ".";
+    char *resolved = realpath(folder, NULL);
+
+    if (!resolved)
+        return errno;
+    *out = apr_pstrcat(pool, resolved, "/", name, NULL);
+    free(resolved);
+    return strlen(*out) + sizeof ".bell.4294967295" > PATH_BYTES ? APR_ENAMETOOLONG
+                                                                 : APR_SUCCESS;
+}
+
 static apr_status_t make_handle(const char *path, apr_pool_t *pool, csq **out_q)
 {
     csq *q = apr_pcalloc(pool, sizeof *q);
     const char *audit = getenv("CSQ_AUDIT");
+    apr_status_t rv = resolve_path(path, pool, &q->path);
 
-    if (strlen(path) + sizeof ".bell.4294967295" > PATH_BYTES)
-        return APR_ENAMETOOLONG;
-    q->path = apr_pstrdup(pool, path);
+    if (rv != APR_SUCCESS)
+        return rv;
     q->lock_fd = -1;
     q->timeout = DEFAULT_TIMEOUT;
     q->audit = audit && *audit && strcmp(audit, "0") != 0;
@@ -380,10 +397,10 @@ apr_status_t csq_attach(const char *path, apr_pool_t *pool, csq **out_q)
     apr_status_t rv = make_handle(path, pool, &q);
 
     if (rv != APR_SUCCESS)
-        return rv;
+        return APR_STATUS_IS_ENOENT(rv) || APR_STATUS_IS_ENOTDIR(rv) ? CSQ_NO_SERVER : rv;
     rv = hold_for_mapping(q);
     if (rv == APR_SUCCESS)
-        rv = apr_shm_attach(&q->shm, path, q->shm_pool);
+        rv = apr_shm_attach(&q->shm, q->path, q->shm_pool);
     if (APR_STATUS_IS_ENOENT(rv))
         rv = CSQ_NO_SERVER;
     if (rv == APR_SUCCESS)

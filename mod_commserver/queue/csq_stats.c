@@ -59,7 +59,9 @@ static void fill_info(csq *q, csq_client *client, csq_client_info *out_info)
 {
     csq_entry *entry = client->head ? csq_entry_at(q, client->head) : NULL;
     uint32_t message;
-    csq_stored *stored = entry ? csq_entry_stored(q, client->head, entry, &message) : NULL;
+    csq_stored *stored;
+
+    stored = entry ? csq_entry_stored(q, client->head, entry, &message) : NULL;
 
     out_info->queued = client->count;
     out_info->bytes = client->bytes;

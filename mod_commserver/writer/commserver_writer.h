@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * commserver_writer.h - publish messages from a program on the server.
+ *
+ * For CGI programs, cron jobs and daemons that run as the user of httpd: the
+ * message goes straight into the shared queues of a running mod_commserver,
+ * with no HTTP in between. Others publish over HTTP.
+ *
+ *     commserver_writer *writer;
+ *     commserver_writer_message message = COMMSERVER_WRITER_MESSAGE_INIT;
+ *     const char *to[] = { "alice" };
+ *     int status = commserver_writer_open(NULL, NULL, &writer);
+ *
+ *     if (status == COMMSERVER_WRITER_OK) {
+ *         message.app = "orders";
+ *         message.to = to;
+ *         message.to_count = 1;
+ *         message.type = "application/json";
+ *         message.data = "{\"order\":4711}";
+ *         message.length = 14;
+ *         status = commserver_writer_publish(writer, &message, NULL, NULL);
+ *         commserver_writer_close(writer);
+ *     }
+ *     if (status != COMMSERVER_WRITER_OK)
+ *         fprintf(stderr, "%s\n", commserver_writer_text(status));
+ *
+ * Build with `pkg-config --cflags --libs libcommserver`.
+ *
+ * Threads: different writers may be used at the same time; one writer by one
+ * thread at a time. A writer may be used after fork() by parent or child, if
+ * the other then only closes it. No call sets up signal handlers; none waits
+ * longer than a second.
+ *
+ * Trust: who can write into the queues can read and forge all of them. The
+ * segment is therefore open to the user of httpd alone.
+ */
+#ifndef COMMSERVER_WRITER_H
+#define COMMSERVER_WRITER_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** major * 10000 + minor * 100 + patch. @since 0.1.0 */
+#define COMMSERVER_WRITER_VERSION 100
+
+/** What calls return. Numbers are final; later versions may add some.
+ *  @since 0.1.0 */
+enum commserver_writer_status {
+    COMMSERVER_WRITER_OK = 0,
+    COMMSERVER_WRITER_QUEUE_FULL = 1,    /* the client has too many unread    */
+    COMMSERVER_WRITER_SEGMENT_FULL = 2,  /* the server has no room            */
+    COMMSERVER_WRITER_CLIENTS_FULL = 3,  /* one client too many               */
+    COMMSERVER_WRITER_TOO_LARGE = 4,     /* see commserver_writer_max_message */
+    COMMSERVER_WRITER_REFUSED = 5,       /* for one of several receivers      */
+    COMMSERVER_WRITER_BUSY = 6,          /* try again                         */
+    COMMSERVER_WRITER_NO_SERVER = 7,     /* httpd does not run                */
+    COMMSERVER_WRITER_OTHER_BUILD = 8,   /* httpd has another version         */
+    COMMSERVER_WRITER_DAMAGED = 9,       /* the queues are damaged            */
+    COMMSERVER_WRITER_NOT_PERMITTED = 10,/* not the user of httpd             */
+    COMMSERVER_WRITER_BAD_NAME = 11,     /* application, client, sender, type */
+    COMMSERVER_WRITER_BAD_JSON = 12,     /* not what the type says            */
+    COMMSERVER_WRITER_NO_REALM = 13,     /* several: one must be named        */
+    COMMSERVER_WRITER_BAD_ARGUMENT = 14, /* NULL or a number out of range     */
+    COMMSERVER_WRITER_NO_MEMORY = 15,
+    COMMSERVER_WRITER_SYSTEM = 16        /* errno says more                   */
+};
+
+/** The text of a status: lower case, no final stop. Never NULL; static.
+ *  @since 0.1.0 */
+const char *commserver_writer_text(int status);
+
+/** Of the library that is linked, as COMMSERVER_WRITER_VERSION.
+ *  @since 0.1.0 */
+int commserver_writer_version(void);
+
+/** A way into the queues of one server. @since 0.1.0 */
+typedef struct commserver_writer commserver_writer;
+
+/**
+ * The path that commserver_writer_open() uses: `segment` if not NULL, else
+ * the environment's COMMSERVER_SEGMENT (which the module gives to CGI
+ * programs), else the default of this build. Not a copy.
+ * @since 0.1.0
+ */
+const char *commserver_writer_segment(const char *segment);
+
+/**
+ * Attach to the queues of a running server.
+ * @param segment  see commserver_writer_segment()
+ * @param realm    NULL: the environment's COMMSERVER_REALM, else the only
+ *                 realm of the server
+ * @param out_writer  NULL on failure; to be closed with
+ *                 commserver_writer_close()
+ * @return COMMSERVER_WRITER_OK, _NO_SERVER, _NOT_PERMITTED, _OTHER_BUILD,
+ *         _NO_REALM, _BAD_NAME (the realm), _BUSY (the server is starting),
+ *         _DAMAGED, _NO_MEMORY, _BAD_ARGUMENT, _SYSTEM.
+ * @since 0.1.0
+ */
+int commserver_writer_open(const char *segment, const char *realm,
+                           commserver_writer **out_writer);
+
+/** Detach and free. NULL is allowed. @since 0.1.0 */
+void commserver_writer_close(commserver_writer *writer);
+
+/** Bytes that the data of one message may have at most. @since 0.1.0 */
+size_t commserver_writer_max_message(const commserver_writer *writer);
+
+/** Receivers of one call at most. @since 0.1.0 */
+#define COMMSERVER_WRITER_MAX_TO 100
+
+/** What to publish. All memory stays the caller's and is only read during the
+ *  call. Set it to COMMSERVER_WRITER_MESSAGE_INIT first, so that members of
+ *  later versions are absent. @since 0.1.0 */
+typedef struct commserver_writer_message {
+    size_t size;            /* sizeof this structure, set by _INIT            */
+    const char *app;        /* [A-Za-z0-9][A-Za-z0-9._-]{0,63}                */
+    const char *const *to;  /* clients: 1..255 bytes of UTF-8 each            */
+    int to_count;           /* 1..COMMSERVER_WRITER_MAX_TO                    */
+    const char *type;       /* Content-Type; NULL: none                       */
+    const void *data;       /* may be NULL if length is 0                     */
+    size_t length;          /* bytes                                          */
+    long ttl;               /* seconds until it goes unread; 0: the server's
+                               default; more than the server's maximum is cut */
+    const char *sender;     /* NULL: "local:" and the name of this user       */
+} commserver_writer_message;
+
+#define COMMSERVER_WRITER_MESSAGE_INIT \
+    { sizeof(commserver_writer_message), NULL, NULL, 0, NULL, NULL, 0, 0, NULL }
+
+/** Bytes for the text of an id, NUL included. @since 0.1.0 */
+#define COMMSERVER_WRITER_ID_SIZE 23
+
+/**
+ * Queue one message for one or several clients, all or none; a client named
+ * twice gets it once. Data of type application/json or +json must be JSON;
+ * other data goes as text if it is UTF-8 without NUL, else as binary. If the
+ * server was restarted in between, it is attached to anew.
+ * @param statuses  to_count of them, set if COMMSERVER_WRITER_REFUSED is
+ *                  returned: one for each client; NULL allowed
+ * @param out_id    COMMSERVER_WRITER_ID_SIZE bytes, set on success: the id of
+ *                  the message; NULL allowed
+ * @return COMMSERVER_WRITER_OK: it is queued and stays when this program
+ *         ends. Else nothing was queued: for one client _QUEUE_FULL,
+ *         _CLIENTS_FULL; for several _REFUSED; _SEGMENT_FULL, _TOO_LARGE,
+ *         _BAD_NAME, _BAD_JSON, _BUSY, _NO_SERVER, _NOT_PERMITTED,
+ *         _OTHER_BUILD, _DAMAGED, _NO_MEMORY, _BAD_ARGUMENT, _SYSTEM.
+ * @since 0.1.0
+ */
+int commserver_writer_publish(commserver_writer *writer,
+                              const commserver_writer_message *message, int *statuses,
+                              char *out_id);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * csw_writer.c - the library for programs beside httpd.
+ *
+ * A thin coat over csq that shows no APR: statuses get numbers of their own,
+ * memory comes from pools that nobody sees. What a call needs is in a pool
+ * that is emptied afterwards, so a long-lived writer does not grow.
+ */
+#include "cs_compat.h"
+#include "commserver_writer.h"
+
+#include "queue/csq.h"
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef CSW_DEFAULT_SEGMENT
+#define CSW_DEFAULT_SEGMENT "/var/run/apache2/commserver-apache2/queue"
+#endif
+
+#define LOCK_TIMEOUT (APR_USEC_PER_SEC / 2)
+
+_Static_assert(COMMSERVER_WRITER_ID_SIZE == CSQ_ID_TEXT + 1, "an id has one length");
+_Static_assert(COMMSERVER_WRITER_MAX_TO <= CSQ_RECEIVERS_MAX, "one call can take all");
+
+struct commserver_writer {
+    apr_pool_t *pool;          /* lives as long as the writer                 */
+    apr_pool_t *attached;      /* as long as one segment                      */
+    apr_pool_t *scratch;       /* as long as one call                         */
+    csq *queue;
+    const char *segment;
+    const char *wanted_realm;  /* NULL: the only one                          */
+    const char *realm;
+    const char *sender;
+};
+
+/* ---- statuses ----------------------------------------------------------- */
+
+const char *commserver_writer_text(int status)
+{
+    static const char *const texts[] = {
+        "queued",
+        "the client's queue has reached its limit",
+        "the server has no room left",
+        "the limit of known clients is reached",
+        "the message is larger than allowed",
+        "refused for one or more of several clients",
+        "the server is busy, try again",
+        "no server runs there",
+        "the server is of another build or version",
+        "the server's memory is damaged",
+        "not permitted: only the user that httpd runs as may do this",
+        "a name is not allowed",
+        "the data is not well-formed JSON",
+        "the server serves several realms: name one",
+        "an argument is missing or out of range",
+        "out of memory",
+        "the system refused"
+    };
+
+    if (status < 0 || (size_t)status >= sizeof texts / sizeof texts[0])
+        return "unknown status";
+    return texts[status];
+}
+
+static int system_status(apr_status_t rv)
+{
+    if (APR_STATUS_IS_EACCES(rv) || rv == EPERM)
+        return COMMSERVER_WRITER_NOT_PERMITTED;
+    if (APR_STATUS_IS_ENOMEM(rv))
+        return COMMSERVER_WRITER_NO_MEMORY;
+    if (APR_STATUS_IS_ENAMETOOLONG(rv) || APR_STATUS_IS_EINVAL(rv))
+        return COMMSERVER_WRITER_BAD_ARGUMENT;
+    errno = rv;
+    return COMMSERVER_WRITER_SYSTEM;
+}
+
+static int to_status(apr_status_t rv)
+{
+    static const struct {
+        apr_status_t csq;
+        int status;
+    } pairs[] = {
+        { APR_SUCCESS, COMMSERVER_WRITER_OK },
+        { CSQ_QUEUE_FULL, COMMSERVER_WRITER_QUEUE_FULL },
+        { CSQ_SEGMENT_FULL, COMMSERVER_WRITER_SEGMENT_FULL },
+        { CSQ_CLIENTS_FULL, COMMSERVER_WRITER_CLIENTS_FULL },
+        { CSQ_TOO_LARGE, COMMSERVER_WRITER_TOO_LARGE },
+        { CSQ_REFUSED, COMMSERVER_WRITER_REFUSED },
+        { CSQ_BUSY, COMMSERVER_WRITER_BUSY },
+        { CSQ_CLOSED, COMMSERVER_WRITER_NO_SERVER },
+        { CSQ_NO_SERVER, COMMSERVER_WRITER_NO_SERVER },
+        { CSQ_LAYOUT, COMMSERVER_WRITER_OTHER_BUILD },
+        { CSQ_DAMAGED, COMMSERVER_WRITER_DAMAGED },
+        { CSQ_NO_MEMORY, COMMSERVER_WRITER_NO_MEMORY },
+        { CSQ_BAD_NAME, COMMSERVER_WRITER_BAD_NAME },
+        { CSQ_BAD_JSON, COMMSERVER_WRITER_BAD_JSON },
+        { CSQ_NO_REALM, COMMSERVER_WRITER_NO_REALM }
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        if (pairs[i].csq == rv)
+            return pairs[i].status;
+    return system_status(rv);
+}
+
+int commserver_writer_version(void)
+{
+    return COMMSERVER_WRITER_VERSION;
+}
+
+/* ---- open and close ----------------------------------------------------- */
+
+/* What the environment says counts unless the program runs set-user-id. */
+static const char *from_environment(const char *name)
+{
+    const char *value = secure_getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+const char *commserver_writer_segment(const char *segment)
+{
+    const char *found = segment ? segment : from_environment("COMMSERVER_SEGMENT");
+
+    return found ? found : CSW_DEFAULT_SEGMENT;
+}
+
+static const char *local_sender(apr_pool_t *pool)
+{
+    char buffer[4096];
+    struct passwd entry;
+    struct passwd *found = NULL;
+    const char *sender;
+
+    if (getpwuid_r(geteuid(), &entry, buffer, sizeof buffer, &found) == 0 && found)
+        sender = apr_pstrcat(pool, "local:", found->pw_name, NULL);
+    else
+        sender = apr_psprintf(pool, "local:%lu", (unsigned long)geteuid());
+    return strlen(sender) <= CSQ_SENDER_MAX ? sender
+                                            : apr_pstrndup(pool, sender, CSQ_SENDER_MAX);
+}
+
+static apr_status_t attach(commserver_writer *writer)
+{
+    apr_status_t rv;
+
+    apr_pool_clear(writer->attached);
+    writer->queue = NULL;
+    rv = csq_attach(writer->segment, writer->attached, &writer->queue);
+    if (rv != APR_SUCCESS)
+        return rv;
+    csq_lock_timeout_set(writer->queue, LOCK_TIMEOUT);
+    writer->realm = writer->wanted_realm;
+    if (!writer->realm)
+        rv = csq_realm_only(writer->queue, writer->attached, &writer->realm);
+    return rv;
+}
+
+static commserver_writer *make_writer(const char *segment, const char *realm)
+{
+    commserver_writer *writer;
+    apr_pool_t *pool;
+
+    if (apr_pool_create(&pool, NULL) != APR_SUCCESS)
+        return NULL;
+    apr_pool_tag(pool, "commserver_writer");
+    writer = apr_pcalloc(pool, sizeof *writer);
+    writer->pool = pool;
+    if (apr_pool_create(&writer->attached, pool) != APR_SUCCESS
+        || apr_pool_create(&writer->scratch, pool) != APR_SUCCESS) {
+        apr_pool_destroy(pool);
+        return NULL;
+    }
+    if (!realm)
+        realm = from_environment("COMMSERVER_REALM");
+    writer->segment = apr_pstrdup(pool, commserver_writer_segment(segment));
+    writer->wanted_realm = realm ? apr_pstrdup(pool, realm) : NULL;
+    writer->sender = local_sender(pool);
+    return writer;
+}
+
+int commserver_writer_open(const char *segment, const char *realm,
+                           commserver_writer **out_writer)
+{
+    commserver_writer *writer;
+    apr_status_t rv;
+
+    if (!out_writer)
+        return COMMSERVER_WRITER_BAD_ARGUMENT;
+    *out_writer = NULL;
+    if (realm && strlen(realm) > CSQ_REALM_MAX)
+        return COMMSERVER_WRITER_BAD_NAME;
+    if (apr_initialize() != APR_SUCCESS)
+        return COMMSERVER_WRITER_NO_MEMORY;
+    writer = make_writer(segment, realm);
+    if (!writer) {
+        apr_terminate();
+        return COMMSERVER_WRITER_NO_MEMORY;
+    }
+    rv = attach(writer);
+    if (rv != APR_SUCCESS) {
+        commserver_writer_close(writer);
+        return to_status(rv);
+    }
+    *out_writer = writer;
+    return COMMSERVER_WRITER_OK;
+}
+
+void commserver_writer_close(commserver_writer *writer)
+{
+    if (!writer)
+        return;
+    apr_pool_destroy(writer->pool);
+    apr_terminate();
+}
+
+size_t commserver_writer_max_message(const commserver_writer *writer)
+{
+    csq_limits limits;
+
+    if (!writer || !writer->queue)
+        return 0;
+    csq_limits_get(writer->queue, &limits);
+    return limits.max_message;
+}
+
+/* ---- publish ------------------------------------------------------------ */
+
+static int is_complete(const commserver_writer_message *message)
+{
+    int i;
+
+    if (!message || message->size < sizeof *message || !message->app || !message->to
+        || message->to_count < 1 || message->to_count > COMMSERVER_WRITER_MAX_TO
+        || message->ttl < 0 || (!message->data && message->length))
+        return 0;
+    for (i = 0; i < message->to_count; i++)
+        if (!message->to[i])
+            return 0;
+    return 1;
+}
+
+static apr_time_t expiry(const csq_limits *limits, long ttl, apr_time_t now)
+{
+    unsigned long seconds = ttl ? (unsigned long)ttl : limits->default_ttl;
+
+    if (seconds > limits->max_ttl)
+        seconds = limits->max_ttl;
+    return now + apr_time_from_sec((apr_int64_t)seconds);
+}
+
+static apr_status_t append(commserver_writer *writer,
+                           const commserver_writer_message *message,
+                           apr_status_t *refused, unsigned char *id)
+{
+    csq_message stored = { .app = message->app, .type = message->type };
+    csq_key keys[COMMSERVER_WRITER_MAX_TO];
+    csq_limits limits;
+    apr_time_t now = apr_time_now();
+    apr_status_t rv;
+    int i;
+
+    csq_limits_get(writer->queue, &limits);
+    if (message->length > limits.max_message)
+        return CSQ_TOO_LARGE;
+    rv = csq_payload_encode(message->type, message->length ? message->data : "",
+                            message->length, writer->scratch, &stored.encoding,
+                            &stored.data, &stored.len);
+    if (rv != APR_SUCCESS)
+        return rv;
+    stored.sender = message->sender ? message->sender : writer->sender;
+    stored.time = now;
+    stored.expires = expiry(&limits, message->ttl, now);
+    for (i = 0; i < message->to_count; i++) {
+        keys[i].realm = writer->realm;
+        keys[i].client = message->to[i];
+    }
+    return csq_append(writer->queue, &stored, keys, message->to_count, now, refused, id);
+}
+
+int commserver_writer_publish(commserver_writer *writer,
+                              const commserver_writer_message *message, int *statuses,
+                              char *out_id)
+{
+    unsigned char id[CSQ_ID_BYTES];
+    apr_status_t refused[COMMSERVER_WRITER_MAX_TO];
+    apr_status_t rv = CSQ_NO_SERVER;
+    int i;
+
+    if (!writer || !is_complete(message))
+        return COMMSERVER_WRITER_BAD_ARGUMENT;
+    if (writer->queue)
+        rv = append(writer, message, refused, id);
+    if (rv == CSQ_CLOSED || rv == CSQ_NO_SERVER) {
+        rv = attach(writer);
+        if (rv == APR_SUCCESS)
+            rv = append(writer, message, refused, id);
+    }
+    for (i = 0; rv == CSQ_REFUSED && statuses && i < message->to_count; i++)
+        statuses[i] = to_status(refused[i]);
+    if (rv == APR_SUCCESS && out_id)
+        csq_id_format(id, out_id);
+    apr_pool_clear(writer->scratch);
+    return to_status(rv);
+}
