@@ -21,6 +21,8 @@
 #define STOP_MS  15000
 #define LINE_MS  20000
 
+#define LINES_WAITING 1024
+
 struct agent {
     agent_options options;
     char directory[512];
@@ -34,6 +36,9 @@ struct local_app {
     size_t size;
     size_t used; /* bytes of the line given out last */
     int ended;
+    char *waiting[LINES_WAITING]; /* lines that came before an awaited one */
+    int waiting_count;
+    char *given; /* of these, the one given out last */
 };
 
 static const char *path_in(const agent *a, const char *name)
@@ -215,6 +220,9 @@ local_app *local_open(const agent *a)
 
 void local_close(local_app *app)
 {
+    while (app->waiting_count > 0)
+        free(app->waiting[--app->waiting_count]);
+    free(app->given);
     close(app->fd);
     free(app->in);
     free(app);
@@ -264,7 +272,18 @@ static void drop_used(local_app *app)
     app->used = 0;
 }
 
-const char *local_try(local_app *app, int ms)
+/* The oldest of the lines that were put aside, NULL if there is none. */
+static const char *take_waiting(local_app *app)
+{
+    free(app->given);
+    app->given = app->waiting_count ? app->waiting[0] : NULL;
+    if (app->given)
+        memmove(app->waiting, app->waiting + 1,
+                --app->waiting_count * sizeof *app->waiting);
+    return app->given;
+}
+
+static const char *receive_line(local_app *app, int ms)
 {
     long long end = process_now_ms() + process_scale(ms);
     char *newline;
@@ -277,6 +296,13 @@ const char *local_try(local_app *app, int ms)
     *newline = '\0';
     app->used = newline + 1 - app->in;
     return app->in;
+}
+
+const char *local_try(local_app *app, int ms)
+{
+    const char *line = take_waiting(app);
+
+    return line ? line : receive_line(app, ms);
 }
 
 const char *local_read(local_app *app)
@@ -300,15 +326,30 @@ int local_closed(local_app *app, int ms)
     return app->ended;
 }
 
+/* Messages may come before the answer; they are put aside. */
+static void await_answer(local_app *app, const char *member, const char *value)
+{
+    const char *line;
+
+    for (;;) {
+        const char *answer;
+
+        line = receive_line(app, LINE_MS);
+        if (!line || support_json(line, "error"))
+            ck_abort_msg("'%s' of '%s' does not come, but '%s'", member, value,
+                         line ? line : "nothing");
+        answer = support_json(line, member);
+        if (answer && strcmp(answer, value) == 0)
+            return;
+        ck_assert_int_lt(app->waiting_count, LINES_WAITING);
+        app->waiting[app->waiting_count++] = strdup(line);
+    }
+}
+
 void local_subscribe(local_app *app, const char *name)
 {
-    const char *line, *answer;
-
     local_send(app, support_text("{\"subscribe\":\"%s\"}", name));
-    line = local_read(app);
-    answer = support_json(line, "subscribed");
-    if (!answer || strcmp(answer, name) != 0)
-        ck_abort_msg("subscribing to '%s' was answered '%s'", name, line);
+    await_answer(app, "subscribed", name);
 }
 
 const char *local_message(local_app *app)
@@ -323,11 +364,6 @@ const char *local_message(local_app *app)
 
 void local_ack(local_app *app, const char *id)
 {
-    const char *line, *answer;
-
     local_send(app, support_text("{\"ack\":\"%s\"}", id));
-    line = local_read(app);
-    answer = support_json(line, "acked");
-    if (!answer || strcmp(answer, id) != 0)
-        ck_abort_msg("acknowledging '%s' was answered '%s'", id, line);
+    await_answer(app, "acked", id);
 }

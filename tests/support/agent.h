@@ -65,14 +65,14 @@ const char *local_try(local_app *app, int ms);
 /** The agent closed within ms; lines before that are thrown away. */
 int local_closed(local_app *app, int ms);
 
-/** Subscribe and read the answer. */
+/** Subscribe and read the answer; what came before it is kept for later. */
 void local_subscribe(local_app *app, const char *name);
 
 /** Next line must be a message.
  *  @return the message object as JSON, in the ring of support_text() */
 const char *local_message(local_app *app);
 
-/** Acknowledge and read the answer. */
+/** Acknowledge and read the answer; what came before it is kept for later. */
 void local_ack(local_app *app, const char *id);
 
 #endif
