@@ -64,6 +64,10 @@ START_TEST(plain_and_tls_connections_hear_of_messages)
         hold_and_hear(server, tls, "bob");
     }
     http_close(plain);
+    /* prefork runs its cleanups in the signal handler, mod_ssl's among them: so
+     * it is stopped only when it has done with the connection. */
+    http_half_close(tls);
+    ck_assert_int_eq(http_closed(tls, 5000), 1);
     http_close(tls);
     httpd_end(server);
 }
