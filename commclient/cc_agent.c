@@ -174,7 +174,6 @@ static void watch_signals(cc_agent *agent)
     agent->health = evtimer_new(agent->base, on_health, agent);
     event_add(agent->terminate, NULL);
     event_add(agent->interrupt, NULL);
-    on_health(-1, 0, agent);
 }
 
 cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent,
@@ -192,6 +191,7 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent,
     agent->config = config;
     agent->started = cc_time_now();
     agent->base = event_base_new();
+    watch_signals(agent);
     status = open_inbox(agent, out_error);
     if (status == CC_OK) {
         agent->dispatch = cc_dispatch_create(config, agent->inbox, agent->base);
@@ -204,7 +204,7 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent,
         cc_agent_destroy(agent);
         return status;
     }
-    watch_signals(agent);
+    on_health(-1, 0, agent);
     *out_agent = agent;
     return CC_OK;
 }

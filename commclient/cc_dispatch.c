@@ -224,11 +224,12 @@ static void end_subscription(cc_dispatch *d, cc_subscription *s)
     TAILQ_REMOVE(s->watch ? &app->watchers : &app->takers, s, of_app);
     TAILQ_REMOVE(&s->client->subscriptions, s, of_client);
     if (!s->watch) {
-        cc_queue_take_back(d, s);
-        if (TAILQ_EMPTY(&app->takers))
-            cc_queue_forget(d, app);
-        else
+        if (TAILQ_EMPTY(&app->takers)) {
+            cc_queue_forget(d, app, s);
+        } else {
+            cc_queue_take_back(d, s);
             cc_queue_pump(d, app);
+        }
     }
     free(s);
     cc_queue_release_app(d, app);

@@ -127,10 +127,11 @@ void cc_queue_append(cc_dispatch *d, cc_app *app, const cc_stored *stored);
 cc_message *cc_queue_find(cc_dispatch *d, const char *id, const cc_client *client);
 /** Take it out of all lists and free it. */
 void cc_queue_drop(cc_dispatch *d, cc_message *message);
-/** All that this subscription was given is to be given again. */
+/** All that this subscription was given is to be given again, to others. */
 void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription);
-/** Nobody takes any more: what is in memory is let go. */
-void cc_queue_forget(cc_dispatch *d, cc_app *app);
+/** This subscription was the last: all that is in memory is let go. Reading it
+ *  from the inbox again counts as the next attempt. */
+void cc_queue_forget(cc_dispatch *d, cc_app *app, cc_subscription *subscription);
 /** Give as much as can be given. */
 void cc_queue_pump(cc_dispatch *d, cc_app *app);
 /** Read the gaps of the app from the inbox again. */

@@ -20,7 +20,7 @@
 #define REFUSED_WAIT    300000   /* ms after 401 or 403: accounts lock        */
 #define REPLACED_WAIT   60000    /* ms                                        */
 #define REPLACED_CALM   600000   /* ms without being replaced: it is over     */
-#define SECRET_STEP     2000     /* ms between two looks at a secret file     */
+#define SECRET_STEP     1000     /* ms between two looks at a secret file     */
 #define FULL_STEP       1000     /* ms between two looks at a full inbox      */
 #define RETRY_MAX       86400    /* s of Retry-After that are obeyed          */
 #define SKEW_LEAST      5000     /* ms; less is the network and the seconds   */

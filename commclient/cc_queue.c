@@ -218,11 +218,19 @@ static void insert_given(struct cc_messages *list, cc_message *message)
         insert_sorted(list, message);
 }
 
+static void remember_attempt(cc_dispatch *d, const cc_message *message)
+{
+    cc_change *change = cc_dispatch_add_change(d, CC_CHANGE_ATTEMPT);
+
+    change->attempt = message->attempt;
+    change->seq = message->seq;
+    memcpy(change->app, message->app->name, sizeof(change->app));
+}
+
 void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription)
 {
     cc_app *app = subscription->app;
     cc_message *message;
-    cc_change *change;
     cc_gap *gap;
 
     while ((message = TAILQ_LAST(&subscription->given, cc_messages)) != NULL) {
@@ -230,10 +238,7 @@ void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription)
         message->attempt++;
         insert_sorted(&app->pending, message);
         app->pending_count++;
-        change = cc_dispatch_add_change(d, CC_CHANGE_ATTEMPT);
-        change->attempt = message->attempt;
-        change->seq = message->seq;
-        memcpy(change->app, app->name, sizeof(change->app));
+        remember_attempt(d, message);
     }
     TAILQ_FOREACH(gap, &app->gaps, link) {
         if (gap->owner == subscription)
@@ -241,11 +246,13 @@ void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription)
     }
 }
 
-void cc_queue_forget(cc_dispatch *d, cc_app *app)
+void cc_queue_forget(cc_dispatch *d, cc_app *app, cc_subscription *subscription)
 {
     cc_message *message;
     cc_gap *gap;
 
+    while ((message = TAILQ_FIRST(&subscription->given)) != NULL)
+        cc_queue_drop(d, message);
     while ((message = TAILQ_FIRST(&app->pending)) != NULL)
         cc_queue_drop(d, message);
     while ((gap = TAILQ_FIRST(&app->gaps)) != NULL) {
@@ -285,14 +292,15 @@ static int load_limit(const cc_app *app)
     return limit * 2 > LOAD_LEAST ? limit * 2 : LOAD_LEAST;
 }
 
-/* Fill memory from the inbox. 1: there is something now. */
+/* Fill memory from the inbox. 1: there is something now. What was acknowledged
+ * must be gone from it before. */
 static int load_more(cc_dispatch *d, cc_app *app)
 {
     load_baton load = { d, app, NULL, NULL };
     int64_t before = app->loaded;
     cc_status status;
 
-    if (!app->more)
+    if (!app->more || cc_dispatch_commit(d) != CC_OK)
         return 0;
     status = cc_inbox_load(d->inbox, app->name, app->loaded, load_limit(app),
                            PENDING_BYTES_MAX, append_loaded, &load);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * check_cc_command.c - lines of local applications.
+ */
+#include "cc_command.h"
+#include "support/support.h"
+
+#include <string.h>
+
+static cc_command command;
+
+static const char *parse(const char *line)
+{
+    return cc_command_error_code(cc_command_parse(line, strlen(line), &command));
+}
+
+START_TEST(subscribe_is_read)
+{
+    ck_assert_str_eq(parse("{\"subscribe\":\"orders\"}"), "");
+    ck_assert_int_eq(command.kind, CC_COMMAND_SUBSCRIBE);
+    ck_assert_str_eq(command.app, "orders");
+    ck_assert_int_eq(command.window, 0);
+    ck_assert(!command.watch);
+    ck_assert_str_eq(parse(" {\"window\":32,\"watch\":true,\"x\":[{}],"
+                           "\"subscr\\u0069be\":\"o\\u0072ders\"}\r"), "");
+    ck_assert_str_eq(command.app, "orders");
+    ck_assert_int_eq(command.window, 32);
+    ck_assert(command.watch);
+}
+END_TEST
+
+START_TEST(ack_is_read)
+{
+    ck_assert_str_eq(parse("{\"ack\":\"gap.00112233\",\"note\":\"\xc3\xa9\"}"), "");
+    ck_assert_int_eq(command.kind, CC_COMMAND_ACK);
+    ck_assert_str_eq(command.id, "gap.00112233");
+    ck_assert_str_eq(parse("{\"status\":{}}"), "");
+    ck_assert_int_eq(command.kind, CC_COMMAND_STATUS);
+}
+END_TEST
+
+static const char *const wrong[][2] = {
+    { "x", "bad-json" },
+    { "{", "bad-json" },
+    { "[]", "bad-json" },
+    { "{\"ack\":\"a\"} {\"ack\":\"b\"}", "bad-json" },
+    { "{\"ack\":\"\x80\"}", "bad-json" },
+    { "{\"subscribe\":\"a\",}", "bad-json" },
+    { "{}", "unknown-command" },
+    { "{\"nack\":\"a\"}", "unknown-command" },
+    { "{\"reject\":\"a\"}", "unknown-command" },
+    { "{\"publish\":{\"app\":\"a\"}}", "unknown-command" },
+    { "{\"window\":16}", "unknown-command" },
+    { "{\"subscribe\":\"a\",\"ack\":\"b\"}", "bad-command" },
+    { "{\"ack\":\"a\",\"ack\":\"b\"}", "bad-command" },
+    { "{\"subscribe\":7}", "bad-command" },
+    { "{\"ack\":null}", "bad-command" },
+    { "{\"subscribe\":\"a\",\"watch\":1}", "bad-command" },
+    { "{\"subscribe\":\"\"}", "bad-name" },
+    { "{\"subscribe\":\"-\"}", "bad-name" },
+    { "{\"subscribe\":\"a/b\"}", "bad-name" },
+    { "{\"subscribe\":\"\\u0000\"}", "bad-name" },
+    { "{\"subscribe\":\"a234567890123456789012345678901234567890123456789012345678901234"
+      "x\"}", "bad-name" },
+    { "{\"subscribe\":\"a\",\"window\":0}", "bad-window" },
+    { "{\"subscribe\":\"a\",\"window\":10001}", "bad-window" },
+    { "{\"subscribe\":\"a\",\"window\":-1}", "bad-window" },
+    { "{\"subscribe\":\"a\",\"window\":\"16\"}", "bad-window" },
+    { "{\"subscribe\":\"a\",\"window\":99999999999999999999999999}", "bad-window" },
+    { "{\"ack\":\"a23456789012345678901234567890123456789012345678901234567890123456\"}",
+      "unknown-id" },
+};
+
+START_TEST(wrong_lines_say_what_is_wrong)
+{
+    ck_assert_str_eq(parse(wrong[_i][0]), wrong[_i][1]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("cc_command");
+    TCase *c = tcase_create("command");
+
+    tcase_add_test(c, subscribe_is_read);
+    tcase_add_test(c, ack_is_read);
+    tcase_add_loop_test(c, wrong_lines_say_what_is_wrong, 0,
+                        (int)(sizeof(wrong) / sizeof(wrong[0])));
+    suite_add_tcase(s, c);
+    return support_run(s);
+}

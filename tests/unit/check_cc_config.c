@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * check_cc_config.c - the configuration file.
+ */
+#include "cc_config.h"
+#include "cc_paths.h"
+#include "support/support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cc_config *config;
+static char *error;
+static char file[256];
+
+static cc_status read_text(const char *text)
+{
+    cc_config_destroy(config);
+    free(error);
+    config = NULL;
+    error = NULL;
+    process_write_file(file, text);
+    return cc_config_read(file, &config, &error);
+}
+
+static void set_up(void)
+{
+    setenv("HOME", "/home/somebody", 1);
+    setenv("XDG_RUNTIME_DIR", "/run/user/somebody", 1);
+    unsetenv("RUNTIME_DIRECTORY");
+    unsetenv("STATE_DIRECTORY");
+    unsetenv("XDG_STATE_HOME");
+    unsetenv("XDG_CONFIG_HOME");
+    snprintf(file, sizeof(file), "%s/x.conf", reaper_temporary());
+}
+
+static void tear_down(void)
+{
+    cc_config_destroy(config);
+    free(error);
+}
+
+#define SERVER "[server main]\nurl = https://example.org/comm/poll\n"
+
+START_TEST(a_server_alone_is_enough)
+{
+    ck_assert_int_eq(read_text(SERVER), CC_OK);
+    ck_assert_uint_eq(config->server_count, 1);
+    ck_assert_str_eq(config->servers[0].name, "main");
+    ck_assert_str_eq(config->servers[0].url, "https://example.org/comm/poll");
+    ck_assert_int_eq(config->servers[0].wait, 55);
+    ck_assert_int_eq(config->servers[0].connect_timeout, 10);
+    ck_assert_int_eq(cc_name_check(config->servers[0].device,
+                                   strlen(config->servers[0].device), 32), CC_OK);
+    ck_assert_int_eq(config->inbox_max, 256 << 20);
+    ck_assert_ptr_nonnull(config->socket);
+    ck_assert_ptr_nonnull(config->inbox);
+    ck_assert(cc_config_may_feed(config, "main", "anything"));
+}
+END_TEST
+
+START_TEST(every_key_is_read)
+{
+    ck_assert_int_eq(read_text("# comment\n[agent]\nsocket = ~/s\ninbox = in/box.db\n"
+                               "inbox_max = 64M\n\n[server a]\n"
+                               "url = http://127.0.0.1:8080/poll?x=1 ; comment\n"
+                               "user = al@example.org\npassword_file = pw\n"
+                               "cert = /c.pem\nkey = /k.pem\nca = ca.pem\n"
+                               "proxy = http://proxy:3128\ndevice = desk.top-1\nwait = 20\n"
+                               "connect_timeout=3\n"
+                               "[server b]\nurl=https://b/\ntoken_file = ~/token\n"
+                               "[ app  orders ]\nservers = a, b\nwindow = 100\n"), CC_OK);
+    ck_assert_str_eq(config->socket, "/home/somebody/s");
+    ck_assert_str_eq(config->inbox,
+                     support_text("%.*s/in/box.db", (int)(strrchr(file, '/') - file), file));
+    ck_assert_int_eq(config->inbox_max, 64 << 20);
+    ck_assert_str_eq(config->servers[0].url, "http://127.0.0.1:8080/poll?x=1");
+    ck_assert_str_eq(config->servers[0].user, "al@example.org");
+    ck_assert_str_eq(config->servers[0].key, "/k.pem");
+    ck_assert_str_eq(config->servers[0].proxy, "http://proxy:3128");
+    ck_assert_str_eq(config->servers[0].device, "desk.top-1");
+    ck_assert_int_eq(config->servers[0].wait, 20);
+    ck_assert_int_eq(config->servers[0].connect_timeout, 3);
+    ck_assert_str_eq(config->servers[1].token_file, "/home/somebody/token");
+    ck_assert_str_eq(config->apps[0].name, "orders");
+    ck_assert_int_eq(config->apps[0].window, 100);
+    ck_assert_uint_eq(config->apps[0].server_count, 2);
+}
+END_TEST
+
+START_TEST(servers_say_who_may_feed_an_application)
+{
+    ck_assert_int_eq(read_text("[server a]\nurl=https://a/\n[server b]\nurl=https://b/\n"
+                               "[app orders]\nservers = b\n[app both]\nservers=a b\n"
+                               "[app none]\nwindow=1\n"), CC_OK);
+    ck_assert(!cc_config_may_feed(config, "a", "orders"));
+    ck_assert(cc_config_may_feed(config, "b", "orders"));
+    ck_assert(cc_config_may_feed(config, "a", "both"));
+    ck_assert(!cc_config_may_feed(config, "a", "none"));
+    ck_assert(!cc_config_may_feed(config, "a", "other"));
+}
+END_TEST
+
+static const char *const wrong[][2] = {
+    { "", "there is no [server NAME]" },
+    { "[agent]\n", "there is no [server NAME]" },
+    { "[server main]\n", ":1: [server main] has no url" },
+    { "url = x\n", ":1: 'url' stands before the first section" },
+    { "[server main]\nurl = ftp://x/\n", ":2: url is 'ftp://x/'" },
+    { "[server main]\nurl = https://al:pw@x/\n", ":2: url holds a user or a password" },
+    { "[server main]\nurl = https:///x\n", ":2: url names no host" },
+    { "[server main]\nurl = https://x/#f\n", ":2: url holds a fragment" },
+    { "[server main]\nurl = https://x/a b\n", ":2: url holds a blank" },
+    { SERVER "exec = /bin/true\n", ":3: key 'exec' is not known in [server]" },
+    { SERVER "publish = https://x/\n", ":3: key 'publish' is not known" },
+    { SERVER "mode = stream\n", ":3: key 'mode' is not known" },
+    { SERVER "[app a]\nquota = 1\n", ":4: key 'quota' is not known in [app]" },
+    { SERVER "[app a]\nexec = x\n", ":4: key 'exec' is not known" },
+    { SERVER "URL = https://x/\n", ":3: key 'URL' is not known" },
+    { SERVER "url = https://y/\n", ":3: 'url' is given twice" },
+    { SERVER "wait = 0\n", ":3: wait is '0': a number from 1 to 3600" },
+    { SERVER "wait = 5s\n", ":3: wait is '5s'" },
+    { SERVER "wait =\n", ":3: 'wait' has no value" },
+    { SERVER "wait = 99999999999999999999\n", ":3: wait is" },
+    { SERVER "device = a b\n", ":3: device is 'a b'" },
+    { SERVER "device = x12345678901234567890123456789012\n", ":3: device is" },
+    { SERVER "user = al\n", ":1: [server main] has a user, but no password_file" },
+    { SERVER "password_file = pw\n", ":1: [server main] has a password_file, but no user" },
+    { SERVER "user = al\npassword_file = pw\ntoken_file = t\n", "one of them is allowed" },
+    { SERVER "user = a:b\n", ":3: user holds ':'" },
+    { SERVER "key = k\n", "has a key, but no cert" },
+    { SERVER "proxy = http://u:p@proxy\n", ":3: proxy holds a user or a password" },
+    { SERVER SERVER, ":3: [server main] is given twice" },
+    { "[agent]\n[agent]\n" SERVER, ":2: [agent] is given twice" },
+    { "[agent x]\n" SERVER, ":1: [agent] takes no name" },
+    { "[agent]\ninbox_max = 5\n" SERVER, ":2: inbox_max is '5'" },
+    { "[agent]\ninbox_max = 9999999T\n" SERVER, ":2: inbox_max is" },
+    { "[agent]\ninbox_max = 64X\n" SERVER, ":2: inbox_max is" },
+    { SERVER "[app a]\nwindow = 0\n", ":4: window is '0'" },
+    { SERVER "[app a]\nservers = other\n", ":3: [app a] names server 'other'" },
+    { SERVER "[app]\n", ":3: [app ]: a name" },
+    { SERVER "[app a/b]\n", ":3: [app a/b]: a name" },
+    { SERVER "[app a]\n[app a]\n", ":4: [app a] is given twice" },
+    { SERVER "[nonsense]\n", ":3: section [nonsense] is not known" },
+    { SERVER "[app a\n", ":3: the section has no ']'" },
+    { SERVER "[app a] x\n", ":3: there is something behind ']'" },
+    { SERVER "what is this\n", "is neither [section] nor name = value" },
+    { SERVER "  wait = 5\n", ":3:" },
+};
+
+START_TEST(what_is_wrong_is_told_with_its_line)
+{
+    ck_assert_int_eq(read_text(wrong[_i][0]), CC_BAD_CONFIG);
+    ck_assert_ptr_null(config);
+    ck_assert_msg(strncmp(error, file, strlen(file)) == 0
+                  && strstr(error, wrong[_i][1]) != NULL, "%s", error);
+}
+END_TEST
+
+START_TEST(a_line_too_long_is_refused_not_cut)
+{
+    char line[1024];
+
+    memset(line, 'x', sizeof(line) - 1);
+    line[sizeof(line) - 1] = '\0';
+    ck_assert_int_eq(read_text(support_text(SERVER "ca = %s\n", line)), CC_BAD_CONFIG);
+    ck_assert_ptr_nonnull(strstr(error, ":3: the line is longer"));
+}
+END_TEST
+
+START_TEST(a_long_name_of_an_application_is_not_cut)
+{
+    const char *name = "a234567890123456789012345678901234567890123456789012345678901234";
+
+    ck_assert_int_eq(read_text(support_text(SERVER "[app %s]\nwindow=5\n", name)), CC_OK);
+    ck_assert_str_eq(config->apps[0].name, name);
+    ck_assert_int_eq(config->apps[0].window, 5);
+}
+END_TEST
+
+START_TEST(a_file_that_cannot_be_read_is_told)
+{
+    ck_assert_int_eq(cc_config_read("/nonexistent/x", &config, &error), CC_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(error, "'/nonexistent/x' cannot be opened"));
+    free(error);
+    ck_assert_int_eq(cc_config_read("/", &config, &error), CC_SYSTEM);
+}
+END_TEST
+
+START_TEST(the_environment_says_where_things_are)
+{
+    setenv("RUNTIME_DIRECTORY", "/run/one:/run/two", 1);
+    setenv("STATE_DIRECTORY", "/var/lib/one", 1);
+    ck_assert_int_eq(read_text(SERVER), CC_OK);
+    ck_assert_str_eq(config->socket, "/run/one/agent.sock");
+    ck_assert_str_eq(config->inbox, "/var/lib/one/inbox.db");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("cc_config");
+    TCase *c = tcase_create("config");
+
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, a_server_alone_is_enough);
+    tcase_add_test(c, every_key_is_read);
+    tcase_add_test(c, servers_say_who_may_feed_an_application);
+    tcase_add_loop_test(c, what_is_wrong_is_told_with_its_line, 0,
+                        (int)(sizeof(wrong) / sizeof(wrong[0])));
+    tcase_add_test(c, a_line_too_long_is_refused_not_cut);
+    tcase_add_test(c, a_long_name_of_an_application_is_not_cut);
+    tcase_add_test(c, a_file_that_cannot_be_read_is_told);
+    tcase_add_test(c, the_environment_says_where_things_are);
+    suite_add_tcase(s, c);
+    return support_run(s);
+}
