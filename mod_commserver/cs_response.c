@@ -143,6 +143,13 @@ void cs_response_time(apr_time_t time, char out[CS_TIME_TEXT])
     write_time(out, time);
 }
 
+/* The NUL behind it is overwritten by what follows.                         */
+static char *write_id(char *out, const unsigned char id[CSQ_ID_BYTES])
+{
+    csq_id_format(id, out);
+    return out + CSQ_ID_TEXT;
+}
+
 /* ---- a batch ----------------------------------------------------------- */
 
 /* Member names, punctuation, id, times and length of one message.           */
@@ -189,11 +196,8 @@ static char *write_gap(char *out, const csq_gap *gaps, apr_uint32_t n)
 
 static char *write_message(char *out, const csq_view *view)
 {
-    char id[CSQ_ID_TEXT + 1];
-
-    csq_id_format(view->id, id);
     out = LITERAL(out, "{\"id\":\"");
-    out = write_bytes(out, id, CSQ_ID_TEXT);
+    out = write_id(out, view->id);
     out = LITERAL(out, "\",\"app\":");
     out = write_string(out, view->app);
     out = LITERAL(out, ",\"from\":");
@@ -246,12 +250,10 @@ apr_size_t cs_response_batch(const csq_batch *batch, char *out)
 apr_size_t cs_response_receipt(const unsigned char id[CSQ_ID_BYTES], int to,
                                char out[CS_RECEIPT_TEXT])
 {
-    char text[CSQ_ID_TEXT + 1];
     char *o = out;
 
-    csq_id_format(id, text);
     o = LITERAL(o, "{\"id\":\"");
-    o = write_bytes(o, text, CSQ_ID_TEXT);
+    o = write_id(o, id);
     o = LITERAL(o, "\",\"state\":\"queued\"");
     if (to) {
         o = LITERAL(o, ",\"to\":");

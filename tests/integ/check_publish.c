@@ -363,6 +363,20 @@ START_TEST(a_long_message_is_refused_whichever_way_it_comes)
 }
 END_TEST
 
+START_TEST(the_limit_counts_bytes_as_published)
+{
+    static char body[4097];
+
+    memset(body, '\n', 4096);
+    forget("bob");
+    ck_assert_int_eq(post("/comm/publish/orders/bob", NULL, body)->status, 201);
+    memset(body, '\377', 4096);
+    forget("bob");
+    ck_assert_int_eq(post("/comm/publish/orders/bob", NULL, body)->status, 201);
+    forget("bob");
+}
+END_TEST
+
 START_TEST(a_chunked_message_is_taken)
 {
     http *c = http_open(server);
@@ -613,6 +627,7 @@ static TCase *plain_case(void)
     tcase_add_test(tc, an_encoded_body_is_refused);
     tcase_add_test(tc, a_long_content_type_is_malformed);
     tcase_add_test(tc, a_long_message_is_refused_whichever_way_it_comes);
+    tcase_add_test(tc, the_limit_counts_bytes_as_published);
     tcase_add_test(tc, a_chunked_message_is_taken);
     tcase_add_test(tc, who_expects_100_is_refused_before_it);
     tcase_add_test(tc, a_refusal_leaves_the_connection_in_order);

@@ -342,6 +342,56 @@ START_TEST(text_is_utf8_without_controls)
 }
 END_TEST
 
+/* ---- anything at all ----------------------------------------------------- */
+
+#define ROUNDS 200000
+
+/* Texts of the characters that mean something, from a generator with a fixed
+ * start: what fails once fails always. */
+static char *anything(unsigned *state)
+{
+    static const char characters[] =
+        "aZ09-./%%%&&===+,;\"\\ \t?waitomxfrdevc\303\274\377\001";
+    static char text[64];
+    unsigned i, len;
+
+    *state = *state * 1103515245u + 12345u;
+    len = (*state >> 16) % (sizeof(text) - 1);
+    for (i = 0; i < len; i++) {
+        *state = *state * 1103515245u + 12345u;
+        text[i] = characters[(*state >> 16) % (sizeof(characters) - 1)];
+    }
+    text[len] = '\0';
+    return text;
+}
+
+START_TEST(any_text_is_taken_or_refused)
+{
+    unsigned state = 1;
+    int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        const char *text = anything(&state);
+        apr_int64_t seconds;
+        cs_target target;
+        cs_prefer prefer;
+        cs_query query;
+
+        if (cs_request_target(text, pool, &target, &detail) == APR_SUCCESS)
+            ck_assert_ptr_nonnull(target.app);
+        if (cs_request_query(text, pool, &query, &detail) == APR_SUCCESS)
+            ck_assert(!query.to || query.to->nelts > 0);
+        if (cs_request_prefer(text, pool, &prefer, &detail) == APR_SUCCESS)
+            ck_assert_int_ge(prefer.wait, -1);
+        if (cs_request_ttl(text, 100, &seconds, &detail) == APR_SUCCESS)
+            ck_assert(seconds >= 1 && seconds <= 100);
+        (void)cs_request_is_text(text);
+        if (i % 1000 == 0)
+            apr_pool_clear(pool);
+    }
+}
+END_TEST
+
 #define COUNT(array) (int)(sizeof(array) / sizeof(*array))
 
 int main(void)
@@ -365,6 +415,7 @@ int main(void)
     tcase_add_test(tc, a_bad_wait_is_refused);
     tcase_add_test(tc, a_ttl_is_clamped_or_refused);
     tcase_add_test(tc, text_is_utf8_without_controls);
+    tcase_add_test(tc, any_text_is_taken_or_refused);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
