@@ -81,7 +81,6 @@ static struct {
     int end;                         /* threads return                         */
     int running;
     apr_uint32_t held;
-    apr_uint32_t held_told;
     apr_time_t next_upkeep;
 
     int epoll;
@@ -129,7 +128,11 @@ csq_waiter cs_loop_waiter(apr_uint32_t number)
 
 void cs_loop_held_add(int change)
 {
-    __atomic_add_fetch(&loop.held, (apr_uint32_t)change, __ATOMIC_RELAXED);
+    apr_uint32_t held = __atomic_add_fetch(&loop.held, (apr_uint32_t)change,
+                                           __ATOMIC_RELAXED);
+
+    /* Two threads may store in the wrong order; upkeep puts that right. */
+    csq_slot_waiting_set(loop.slot, held);
 }
 
 /* ---- run queue and wheel ----------------------------------------------- */
@@ -278,16 +281,6 @@ static void hear_events(const struct epoll_event *events, int count)
 
 /* ---- upkeep ------------------------------------------------------------ */
 
-static void tell_held(void)
-{
-    apr_uint32_t held = __atomic_load_n(&loop.held, __ATOMIC_RELAXED);
-
-    if (held != loop.held_told) {
-        loop.held_told = held;
-        csq_slot_waiting_set(loop.slot, held);
-    }
-}
-
 static void keep_up(apr_time_t now)
 {
     int level = cs_loop_level_get();
@@ -296,7 +289,6 @@ static void keep_up(apr_time_t now)
     while ((park = take_due(now)) != NULL) {
         cs_park_signal(cs_park_name_of(park), CS_SIGNAL_TIME);
     }
-    tell_held();
     if (level != loop.stop_told || now >= loop.next_upkeep) {
         loop.next_upkeep = now + UPKEEP_INTERVAL;
         loop.stop_told = level;
@@ -305,6 +297,7 @@ static void keep_up(apr_time_t now)
         if (level != CS_LOOP_RUNNING) {
             cs_park_signal_all(CS_SIGNAL_STOP);
         }
+        csq_slot_waiting_set(loop.slot, __atomic_load_n(&loop.held, __ATOMIC_RELAXED));
         cs_park_bury(now);
         cs_lifecycle_upkeep(apr_time_now());
     }

@@ -283,11 +283,14 @@ int cs_park_runs_hooks(const cs_park *park)
     return park->phase == CS_PHASE_HEAD || park->phase == CS_PHASE_BODY;
 }
 
-/* Idle connections go soon once the child stops; those with a request go on. */
+/* Once the child stops nobody is waited for longer than this. Told each second,
+ * so a deadline is only ever shortened. */
 static void hurry(cs_park *park)
 {
-    if (park->phase == CS_PHASE_HEAD || park->phase == CS_PHASE_LINGER
-        || park->phase == CS_PHASE_BODY) {
+    int waits = park->phase == CS_PHASE_HEAD || park->phase == CS_PHASE_LINGER
+        || park->phase == CS_PHASE_BODY;
+
+    if (waits && park->deadline > cs_loop_now() + STOP_IDLE) {
         cs_park_set_deadline(park, STOP_IDLE);
     }
 }

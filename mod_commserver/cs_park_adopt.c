@@ -107,6 +107,20 @@ void cs_park_note_timeouts(cs_park *park, request_rec *r)
         ? s->keep_alive_timeout : r->connection->base_server->keep_alive_timeout;
 }
 
+/* httpd sets the socket's timeout to that of the virtual host once it has read
+ * a head. On an event thread it has to be 0 before anybody reads or discards
+ * a body. */
+static int on_request(request_rec *r)
+{
+    cs_park *park = cs_loop_thread_self() != NULL ? cs_park_of(r->connection) : NULL;
+
+    if (park != NULL && r->main == NULL && r->prev == NULL) {
+        apr_socket_timeout_set(park->socket, 0);
+        cs_park_note_timeouts(park, r);
+    }
+    return DECLINED;
+}
+
 /* ---- letting go -------------------------------------------------------- */
 
 /* What is done once, when httpd has let go of the connection. */
@@ -180,6 +194,7 @@ void cs_park_register_hooks(apr_pool_t *p)
     (void)p;
     cs_input_register();
     ap_hook_suspend_connection(cs_park_on_suspend, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_post_read_request(on_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(cs_handover_handler, NULL, before_core, APR_HOOK_REALLY_FIRST);
     ap_hook_child_stopping(cs_loop_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 }

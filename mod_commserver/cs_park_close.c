@@ -107,6 +107,8 @@ cs_step cs_park_close(cs_park *park)
         cs_park_watch_out(park);
         return CS_STEP_PARK;
     }
+    apr_socket_timeout_set(park->socket, 0);
+    apr_socket_opt_set(park->socket, APR_INCOMPLETE_READ, 0);
     /* The state that the MPM counts down when the pool is destroyed. */
     c->cs->state = CONN_STATE_SUSPENDED;
     if (ap_start_lingering_close(c)) {

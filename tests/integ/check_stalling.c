@@ -128,7 +128,7 @@ END_TEST
 /* Peers that have been told to close and do not. */
 START_TEST(stalled_closers_delay_nobody)
 {
-    httpd *server = start(FEW_THREADS "KeepAliveTimeout 1\n");
+    httpd *server = start(FEW_THREADS "KeepAliveTimeout 15\n");
     http *held;
     int i;
 
