@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define EXPIRE_BUDGET 20000    /* nodes to look at when a queue is full       */
+
 typedef struct target {
     csq_name name;
     uint32_t client;           /* 0: to be made                               */
@@ -129,7 +131,7 @@ static apr_status_t judge_queue(appending *a, const target *t)
 {
     csq_client *client = csq_client_at(a->q, t->client);
     unsigned shard = csq_name_shard(&t->name);
-    unsigned budget = a->limits.max_queue;
+    unsigned budget = EXPIRE_BUDGET;
     apr_status_t rv;
 
     if (has_room(a, client))

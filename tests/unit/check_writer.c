@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * check_writer.c - libcommserver and commsend against a segment of our own.
+ */
+#include "cs_compat.h"
+#include "csq_fixture.h"
+#include "writer/commserver_writer.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static char output[4096];      /* of commsend, both streams                   */
+
+static void setup(void)
+{
+    static const char *const realms[] = { "realm" };
+
+    unsetenv("COMMSERVER_SEGMENT");
+    unsetenv("COMMSERVER_REALM");
+    fixture_setup();
+    ck_ok(csq_realms_set(fx.q, realms, 1));
+}
+
+/* ---- the library --------------------------------------------------------- */
+
+static commserver_writer *open_writer(void)
+{
+    commserver_writer *writer;
+
+    ck_assert_int_eq(commserver_writer_open(fx.path, NULL, &writer),
+                     COMMSERVER_WRITER_OK);
+    return writer;
+}
+
+static int publish_to(commserver_writer *writer, const char *client, const char *type,
+                      const char *data, char *id)
+{
+    commserver_writer_message message = COMMSERVER_WRITER_MESSAGE_INIT;
+
+    message.app = "orders";
+    message.to = &client;
+    message.to_count = 1;
+    message.type = type;
+    message.data = data;
+    message.length = strlen(data);
+    message.ttl = 60;
+    return commserver_writer_publish(writer, &message, NULL, id);
+}
+
+START_TEST(what_is_published_is_in_the_queue)
+{
+    commserver_writer *writer = open_writer();
+    char id[COMMSERVER_WRITER_ID_SIZE];
+    char text[CSQ_ID_TEXT + 1];
+    const csq_view *view;
+    struct passwd *user = getpwuid(geteuid());
+
+    ck_assert_int_eq(publish_to(writer, "alice", "application/json", "{\"a\":1}", id),
+                     COMMSERVER_WRITER_OK);
+    ck_ok(get("alice", NULL));
+    view = csq_batch_get(fx.batch, 0);
+    csq_id_format(view->id, text);
+    ck_assert_str_eq(text, id);
+    ck_assert_str_eq(view->app, "orders");
+    ck_assert_str_eq(view->type, "application/json");
+    ck_assert_int_eq(view->expires - view->time, 60 * SECOND);
+    ck_assert_int_eq(strncmp(view->sender, "local:", 6), 0);
+    if (user)
+        ck_assert_str_eq(view->sender + 6, user->pw_name);
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(several_get_it_or_none)
+{
+    commserver_writer *writer = open_writer();
+    commserver_writer_message message = COMMSERVER_WRITER_MESSAGE_INIT;
+    const char *to[3] = { "alice", "bob", "alice" };
+    const char *bad[3] = { "alice", "a/b", "bob" };
+    int statuses[3];
+
+    message.app = "orders";
+    message.to = to;
+    message.to_count = 3;
+    message.data = "x";
+    message.length = 1;
+    message.sender = "me";
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, statuses, NULL),
+                     COMMSERVER_WRITER_OK);
+    message.to = bad;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, statuses, NULL),
+                     COMMSERVER_WRITER_REFUSED);
+    ck_assert_int_eq(statuses[0], COMMSERVER_WRITER_OK);
+    ck_assert_int_eq(statuses[1], COMMSERVER_WRITER_BAD_NAME);
+    ck_assert_int_eq(statuses[2], COMMSERVER_WRITER_OK);
+    ck_ok(get("alice", NULL));
+    ck_assert_uint_eq(csq_batch_count(fx.batch), 1);
+    ck_assert_str_eq(csq_batch_get(fx.batch, 0)->sender, "me");
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(wrong_arguments_are_refused)
+{
+    commserver_writer *writer = open_writer();
+    commserver_writer_message message = COMMSERVER_WRITER_MESSAGE_INIT;
+    char large[CSQ_REALM_MAX + 2];
+    char *data;
+    commserver_writer *other;
+
+    memset(large, 'r', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    ck_assert_int_eq(commserver_writer_open(fx.path, large, &other),
+                     COMMSERVER_WRITER_BAD_NAME);
+    ck_assert_int_eq(commserver_writer_open(fx.path, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    ck_assert_int_eq(commserver_writer_publish(NULL, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    ck_assert_int_eq(publish_to(writer, "alice", "application/json", "{", NULL),
+                     COMMSERVER_WRITER_BAD_JSON);
+    ck_assert_int_eq(publish_to(writer, "..", NULL, "x", NULL),
+                     COMMSERVER_WRITER_BAD_NAME);
+    data = apr_palloc(fx.pool, commserver_writer_max_message(writer) + 2);
+    memset(data, 'x', commserver_writer_max_message(writer) + 1);
+    data[commserver_writer_max_message(writer) + 1] = '\0';
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, data, NULL),
+                     COMMSERVER_WRITER_TOO_LARGE);
+    data[commserver_writer_max_message(writer)] = '\0';
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, data, NULL),
+                     COMMSERVER_WRITER_OK);
+    commserver_writer_close(writer);
+    commserver_writer_close(NULL);
+}
+END_TEST
+
+START_TEST(the_environment_says_where_and_for_whom)
+{
+    commserver_writer *writer;
+    csq_key key = { "elsewhere", "alice" };
+    csq_fetch what = { .max_messages = 1, .max_bytes = 100 };
+    static const char *const realms[] = { "realm", "elsewhere" };
+
+    ck_assert_str_eq(commserver_writer_segment("/x"), "/x");
+    setenv("COMMSERVER_SEGMENT", fx.path, 1);
+    ck_assert_str_eq(commserver_writer_segment(NULL), fx.path);
+    ck_ok(csq_realms_set(fx.q, realms, 2));
+    ck_assert_int_eq(commserver_writer_open(NULL, NULL, &writer),
+                     COMMSERVER_WRITER_NO_REALM);
+    ck_assert_ptr_null(writer);
+    setenv("COMMSERVER_REALM", "elsewhere", 1);
+    ck_assert_int_eq(commserver_writer_open(NULL, NULL, &writer), COMMSERVER_WRITER_OK);
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, "x", NULL), COMMSERVER_WRITER_OK);
+    ck_ok(csq_fetch_batch(fx.q, &key, &what, fx.now, fx.batch));
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(a_writer_follows_a_restarted_server)
+{
+    static const char *const realms[] = { "realm" };
+    commserver_writer *writer = open_writer();
+    apr_pool_t *pool;
+
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, "x", NULL), COMMSERVER_WRITER_OK);
+    apr_pool_create(&pool, NULL);
+    csq_batch_destroy(fx.batch);
+    apr_pool_destroy(fx.pool);
+    fx.pool = pool;
+    fx.batch = csq_batch_create();
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, "x", NULL),
+                     COMMSERVER_WRITER_NO_SERVER);
+    fixture_create(FIXTURE_SIZE, FIXTURE_SLOTS);
+    ck_ok(csq_realms_set(fx.q, realms, 1));
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, "again", NULL),
+                     COMMSERVER_WRITER_OK);
+    ck_ok(get("alice", NULL));
+    ck_assert_str_eq(text_of(0), "again");
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(every_status_has_a_text)
+{
+    int status;
+
+    for (status = COMMSERVER_WRITER_OK; status <= COMMSERVER_WRITER_SYSTEM; status++)
+        ck_assert_str_ne(commserver_writer_text(status), "unknown status");
+    ck_assert_str_eq(commserver_writer_text(-1), "unknown status");
+    ck_assert_str_eq(commserver_writer_text(COMMSERVER_WRITER_SYSTEM + 1),
+                     "unknown status");
+    ck_assert_int_eq(commserver_writer_version(), COMMSERVER_WRITER_VERSION);
+}
+END_TEST
+
+/* ---- the command --------------------------------------------------------- */
+
+static void read_output(int fd)
+{
+    size_t used = 0;
+    ssize_t n;
+
+    while ((n = read(fd, output + used, sizeof output - 1 - used)) > 0)
+        used += (size_t)n;
+    output[used] = '\0';
+    close(fd);
+}
+
+static void exec_commsend(char *const *arguments, int in, int out)
+{
+    const char *top = getenv("top_builddir");
+    char program[4096];
+
+    snprintf(program, sizeof program, "%s/mod_commserver/writer/commsend",
+             top ? top : "..");
+    dup2(in, STDIN_FILENO);
+    dup2(out, STDOUT_FILENO);
+    dup2(out, STDERR_FILENO);
+    execv(program, arguments);
+    perror(program);
+    _exit(127);
+}
+
+/* Run commsend --segment ... with these options and this input. */
+static int commsend(const char *input, size_t len, const char *const *options)
+{
+    char *arguments[32] = { (char *)"commsend", (char *)"--segment", fx.path };
+    int in[2];
+    int out[2];
+    int n = 3;
+    int status;
+    pid_t child;
+
+    while (*options)
+        arguments[n++] = (char *)*options++;
+    ck_assert_int_eq(pipe(in), 0);
+    ck_assert_int_eq(pipe(out), 0);
+    child = fork();
+    if (child == 0) {
+        close(in[1]);
+        close(out[0]);
+        exec_commsend(arguments, in[0], out[1]);
+    }
+    close(in[0]);
+    close(out[1]);
+    signal(SIGPIPE, SIG_IGN);
+    if (write(in[1], input, len) < 0)
+        output[0] = '\0';
+    close(in[1]);
+    read_output(out[0]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+#define RUN(input, ...) \
+    commsend(input, sizeof(input) - 1, (const char *const[]){ __VA_ARGS__, NULL })
+
+START_TEST(commsend_publishes_its_input)
+{
+    char text[CSQ_ID_TEXT + 2];
+
+    ck_assert_int_eq(RUN("{\"order\":4711}\n", "--app", "orders", "--to", "alice",
+                         "--to=bob", "--type", "application/json", "--ttl", "5"),
+                     EX_OK);
+    ck_ok(get("bob", NULL));
+    ck_assert_str_eq(apr_pstrmemdup(fx.pool, csq_batch_get(fx.batch, 0)->data,
+                                    csq_batch_get(fx.batch, 0)->len),
+                     "{\"order\":4711} ");
+    csq_id_format(csq_batch_get(fx.batch, 0)->id, text);
+    strcat(text, "\n");
+    ck_assert_str_eq(output, text);
+    ck_assert_int_eq(csq_batch_get(fx.batch, 0)->expires
+                         - csq_batch_get(fx.batch, 0)->time,
+                     5 * SECOND);
+    ck_ok(get("alice", NULL));
+    ck_assert_int_eq(RUN("a\0b", "--app", "orders", "--to", "carol"), EX_OK);
+    ck_ok(get("carol", NULL));
+    ck_assert_int_eq(csq_batch_get(fx.batch, 0)->encoding, CSQ_BINARY);
+}
+END_TEST
+
+START_TEST(commsend_explains_itself)
+{
+    ck_assert_int_eq(RUN("", "--help"), EX_OK);
+    ck_assert_ptr_nonnull(strstr(output, "exit status:"));
+    ck_assert_int_eq(RUN("", "--version"), EX_OK);
+    ck_assert_int_eq(strncmp(output, "commsend ", 9), 0);
+    ck_assert_int_eq(RUN("", "--app", "a"), EX_USAGE);
+    ck_assert_ptr_nonnull(strstr(output, "--to is missing"));
+    ck_assert_int_eq(RUN("", "--to", "a"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--ttl", "0"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--ttl", "1x"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "message"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--what"), EX_USAGE);
+}
+END_TEST
+
+START_TEST(commsend_tells_errors_apart)
+{
+    static const char *const realms[] = { "one", "two" };
+    static char large[300000];
+
+    ck_assert_int_eq(RUN("{", "--app", "a", "--to", "b", "--type", "application/json"),
+                     EX_DATAERR);
+    ck_assert_int_eq(RUN("x", "--app", "-", "--to", "b"), EX_DATAERR);
+    ck_assert_int_eq(RUN(large, "--app", "a", "--to", "b"), EX_DATAERR);
+    ck_assert_ptr_nonnull(strstr(output, "at most 262144 bytes"));
+    fx.limits.max_queue = 1;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "b"), EX_OK);
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "b"), EX_TEMPFAIL);
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "b", "--to", "c"), EX_TEMPFAIL);
+    ck_assert_ptr_nonnull(strstr(output, "client 'b': the client's queue"));
+    ck_ok(csq_realms_set(fx.q, realms, 2));
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "c"), EX_CONFIG);
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "c", "--realm", "two"), EX_OK);
+    fx.q->header->layout++;
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "c"), EX_PROTOCOL);
+    fx.q->header->layout--;
+    csq_close(fx.q);
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "c", "--realm", "two"),
+                     EX_UNAVAILABLE);
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "c", "--segment", "/none/q"),
+                     EX_UNAVAILABLE);
+    ck_assert_str_eq(output, "commsend: segment '/none/q': no server runs there\n");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("writer");
+    TCase *tc = tcase_create("writer");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, fixture_teardown);
+    tcase_add_test(tc, what_is_published_is_in_the_queue);
+    tcase_add_test(tc, several_get_it_or_none);
+    tcase_add_test(tc, wrong_arguments_are_refused);
+    tcase_add_test(tc, the_environment_says_where_and_for_whom);
+    tcase_add_test(tc, a_writer_follows_a_restarted_server);
+    tcase_add_test(tc, every_status_has_a_text);
+    tcase_add_test(tc, commsend_publishes_its_input);
+    tcase_add_test(tc, commsend_explains_itself);
+    tcase_add_test(tc, commsend_tells_errors_apart);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
