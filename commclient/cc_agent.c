@@ -26,7 +26,7 @@
 
 #include <event2/event.h>
 
-#define HEALTH_STEP 1   /* s between two looks whether the inbox is sound     */
+#define HEALTH_STEP 1 /* s between two looks whether the inbox is sound     */
 
 struct cc_agent {
     const cc_config *config;
@@ -39,7 +39,7 @@ struct cc_agent {
     struct event *terminate;
     struct event *interrupt;
     struct event *health;
-    int64_t started;      /* ms since 1970                                    */
+    int64_t started; /* ms since 1970                                    */
 };
 
 /* ---- status ---------------------------------------------------------- */
@@ -55,9 +55,11 @@ static void write_app(void *baton, const cc_app_info *info)
 
     cc_buffer_add_text(apps->out, apps->any++ ? ",{\"name\":" : "{\"name\":");
     cc_buffer_add_json_text(apps->out, info->name);
-    cc_buffer_format(apps->out, ",\"subscribers\":%u,\"watchers\":%u,\"waiting\":%lld,"
-                     "\"unacknowledged\":%lld}", info->subscribers, info->watchers,
-                     (long long)info->waiting, (long long)info->unacknowledged);
+    cc_buffer_format(apps->out,
+                     ",\"subscribers\":%u,\"watchers\":%u,\"waiting\":%lld,"
+                     "\"unacknowledged\":%lld}",
+                     info->subscribers, info->watchers, (long long)info->waiting,
+                     (long long)info->unacknowledged);
 }
 
 static void write_inbox(const cc_agent *agent, cc_buffer *out)
@@ -80,8 +82,10 @@ static void write_status(void *baton, cc_buffer *out)
     size_t i;
 
     cc_time_format(agent->started, since);
-    cc_buffer_format(out, "{\"version\":\"%s\",\"process\":%ld,\"since\":\"%s\","
-                     "\"connections\":%u", PACKAGE_VERSION, (long)getpid(), since,
+    cc_buffer_format(out,
+                     "{\"version\":\"%s\",\"process\":%ld,\"since\":\"%s\","
+                     "\"connections\":%u",
+                     PACKAGE_VERSION, (long)getpid(), since,
                      cc_local_count(agent->local));
     write_inbox(agent, out);
     cc_buffer_add_text(out, ",\"servers\":[");
@@ -116,7 +120,7 @@ static void on_health(evutil_socket_t descriptor, short what, void *baton)
     (void)what;
     if (cc_dispatch_is_damaged(agent->dispatch)) {
         cc_log(CC_LOG_ERROR, "stopping: the inbox is damaged; the next start sets it"
-               " aside");
+                             " aside");
         event_base_loopbreak(agent->base);
         return;
     }
@@ -176,8 +180,7 @@ static void watch_signals(cc_agent *agent)
     event_add(agent->interrupt, NULL);
 }
 
-cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent,
-                          char **out_error)
+cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **out_error)
 {
     cc_agent *agent;
     cc_status status;

@@ -10,12 +10,12 @@
 
 #include "cc_compat.h"
 
-#define CC_BACKOFF_FIRST   1000   /* ms, bound of the first pause             */
-#define CC_BACKOFF_HIGHEST 60000  /* ms, bound of all later ones              */
+#define CC_BACKOFF_FIRST   1000  /* ms, bound of the first pause             */
+#define CC_BACKOFF_HIGHEST 60000 /* ms, bound of all later ones              */
 
 typedef struct cc_backoff {
-    uint64_t state;      /* of the generator                                  */
-    unsigned failures;   /* in a row                                          */
+    uint64_t state;    /* of the generator                                  */
+    unsigned failures; /* in a row                                          */
 } cc_backoff;
 
 void cc_backoff_init(cc_backoff *backoff, uint64_t seed);

@@ -8,17 +8,15 @@
 
 #include <string.h>
 
-static const char *const codes[] = {
-    "",
+static const char *const codes[] = { "",
 #define CC_ERROR_CODE(name, code, text) code,
-    CC_COMMAND_ERRORS(CC_ERROR_CODE)
+                                     CC_COMMAND_ERRORS(CC_ERROR_CODE)
 #undef CC_ERROR_CODE
 };
 
-static const char *const texts[] = {
-    "",
+static const char *const texts[] = { "",
 #define CC_ERROR_TEXT(name, code, text) text,
-    CC_COMMAND_ERRORS(CC_ERROR_TEXT)
+                                     CC_COMMAND_ERRORS(CC_ERROR_TEXT)
 #undef CC_ERROR_TEXT
 };
 
@@ -35,8 +33,8 @@ const char *cc_command_error_text(cc_command_error error)
 typedef struct reading {
     cc_json json;
     cc_command *command;
-    int commands;               /* how many came                              */
-    cc_command_error error;     /* the first one                              */
+    int commands;           /* how many came                              */
+    cc_command_error error; /* the first one                              */
 } reading;
 
 static void refuse(reading *r, cc_command_error error)
@@ -52,8 +50,9 @@ static void read_text(reading *r, char *out, size_t size, cc_command_error too_l
     if (cc_json_peek(&r->json) != '"') {
         cc_json_skip(&r->json, NULL, NULL);
         refuse(r, CC_ERROR_BAD_COMMAND);
-    } else if (cc_json_string(&r->json, &raw) == CC_OK
-               && cc_json_decode(raw, out, size) != CC_OK) {
+    }
+    else if (cc_json_string(&r->json, &raw) == CC_OK
+             && cc_json_decode(raw, out, size) != CC_OK) {
         refuse(r, too_long);
     }
 }
@@ -116,11 +115,8 @@ static const struct member {
     const char *name;
     void (*read)(reading *r);
 } members[] = {
-    { "subscribe", read_subscribe },
-    { "ack", read_ack },
-    { "status", read_status },
-    { "window", read_window },
-    { "watch", read_watch },
+    { "subscribe", read_subscribe }, { "ack", read_ack },     { "status", read_status },
+    { "window", read_window },       { "watch", read_watch },
 };
 
 static void read_member(reading *r, cc_slice raw)

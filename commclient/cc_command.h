@@ -10,35 +10,38 @@
 #include "cc_status.h"
 
 /* What a line can be too wrong for; `code` of {"error":...}. */
-#define CC_COMMAND_ERRORS(X)                                                  \
-    X(BAD_JSON,        "bad-json",        "the line is not a JSON object")    \
-    X(UNKNOWN_COMMAND, "unknown-command",                                     \
-      "no known command: subscribe, ack and status are")                      \
-    X(BAD_COMMAND,     "bad-command",                                         \
-      "one command a line; subscribe and ack take a string, window a number," \
-      " watch true or false")                                                 \
-    X(BAD_NAME,        "bad-name",                                            \
-      "an application is named by up to 64 letters, digits, '.', '_' and"     \
-      " '-', a letter or digit first")                                        \
-    X(BAD_WINDOW,      "bad-window",  "a window is a number from 1 to 10000") \
-    X(TOO_MANY,        "too-many",    "this connection has all the"           \
-      " subscriptions it may have")                                           \
-    X(CONFLICT,        "conflict",    "this connection watches the"           \
-      " application or takes its messages: not both")                         \
-    X(UNKNOWN_ID,      "unknown-id",  "there never was a message with this id") \
-    X(LINE_TOO_LONG,   "line-too-long", "the line is longer than max_line")   \
-    X(STORAGE,         "storage",     "the agent cannot use its inbox now")   \
-    X(LEFT_OUT,        "left-out",    "copies were left out because this"     \
-      " connection was not read fast enough")                                 \
-    X(NOT_PERMITTED,   "not-permitted", "this socket belongs to another user") \
-    X(BUSY,            "busy",        "the agent has all the connections it may have")
+#define CC_COMMAND_ERRORS(X)                                                             \
+    X(BAD_JSON, "bad-json", "the line is not a JSON object")                             \
+    X(UNKNOWN_COMMAND, "unknown-command",                                                \
+      "no known command: subscribe, ack and status are")                                 \
+    X(BAD_COMMAND, "bad-command",                                                        \
+      "one command a line; subscribe and ack take a string, window a number,"            \
+      " watch true or false")                                                            \
+    X(BAD_NAME, "bad-name",                                                              \
+      "an application is named by up to 64 letters, digits, '.', '_' and"                \
+      " '-', a letter or digit first")                                                   \
+    X(BAD_WINDOW, "bad-window", "a window is a number from 1 to 10000")                  \
+    X(TOO_MANY, "too-many",                                                              \
+      "this connection has all the"                                                      \
+      " subscriptions it may have")                                                      \
+    X(CONFLICT, "conflict",                                                              \
+      "this connection watches the"                                                      \
+      " application or takes its messages: not both")                                    \
+    X(UNKNOWN_ID, "unknown-id", "there never was a message with this id")                \
+    X(LINE_TOO_LONG, "line-too-long", "the line is longer than max_line")                \
+    X(STORAGE, "storage", "the agent cannot use its inbox now")                          \
+    X(LEFT_OUT, "left-out",                                                              \
+      "copies were left out because this"                                                \
+      " connection was not read fast enough")                                            \
+    X(NOT_PERMITTED, "not-permitted", "this socket belongs to another user")             \
+    X(BUSY, "busy", "the agent has all the connections it may have")
 
 typedef enum {
     CC_ERROR_NONE,
 #define CC_ERROR_ENUM(name, code, text) CC_ERROR_##name,
     CC_COMMAND_ERRORS(CC_ERROR_ENUM)
 #undef CC_ERROR_ENUM
-    CC_ERROR_COUNT
+        CC_ERROR_COUNT
 } cc_command_error;
 
 const char *cc_command_error_code(cc_command_error error);
@@ -48,10 +51,10 @@ typedef enum { CC_COMMAND_SUBSCRIBE, CC_COMMAND_ACK, CC_COMMAND_STATUS } cc_comm
 
 typedef struct cc_command {
     cc_command_kind kind;
-    char app[CC_APP_MAX + 1];   /* subscribe                                  */
-    int window;                 /* subscribe; 0: not given                    */
-    int watch;                  /* subscribe                                  */
-    char id[CC_ID_MAX + 1];     /* ack                                        */
+    char app[CC_APP_MAX + 1]; /* subscribe                                  */
+    int window;               /* subscribe; 0: not given                    */
+    int watch;                /* subscribe                                  */
+    char id[CC_ID_MAX + 1];   /* ack                                        */
 } cc_command;
 
 /** Members that are not known are ignored.

@@ -41,10 +41,10 @@ typedef struct section {
 typedef struct parser {
     FILE *stream;
     cc_config *config;
-    const section *section;    /* NULL: before the first one                  */
-    uint64_t given;            /* keys of this section that came, by index    */
+    const section *section; /* NULL: before the first one                  */
+    uint64_t given;         /* keys of this section that came, by index    */
     int saw_agent;
-    int stop;                  /* an error was found                          */
+    int stop; /* an error was found                          */
     unsigned line;
     char *error;
 } parser;
@@ -103,10 +103,10 @@ static cc_status set_number(parser *p, int *member, const char *value, const cha
 
     errno = 0;
     number = strtol(value, &end, 10);
-    if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0
-        || number < low || number > high)
-        return fail(p, "%s is '%s': a number from %d to %d is allowed", name, value,
-                    low, high);
+    if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || number < low
+        || number > high)
+        return fail(p, "%s is '%s': a number from %d to %d is allowed", name, value, low,
+                    high);
     *member = (int)number;
     return CC_OK;
 }
@@ -128,8 +128,10 @@ static cc_status set_size(parser *p, int64_t *member, const char *value, const c
     if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0
         || number > (unsigned long long)INBOX_MAX_MOST >> shift
         || number << shift < (unsigned long long)INBOX_MAX_LEAST)
-        return fail(p, "%s is '%s': bytes, as 1048576, 512K, 64M or 2G, at least 1M"
-                    " are allowed", name, value);
+        return fail(p,
+                    "%s is '%s': bytes, as 1048576, 512K, 64M or 2G, at least 1M"
+                    " are allowed",
+                    name, value);
     *member = (int64_t)(number << shift);
     return CC_OK;
 }
@@ -218,8 +220,10 @@ static cc_status set_proxy(parser *p, const char *value)
 static cc_status set_device(parser *p, const char *value)
 {
     if (cc_name_check(value, strlen(value), CC_DEVICE_MAX) != CC_OK)
-        return fail(p, "device is '%s': up to %d letters, digits, '.', '_' and '-' are"
-                    " allowed, a letter or digit first", value, CC_DEVICE_MAX);
+        return fail(p,
+                    "device is '%s': up to %d letters, digits, '.', '_' and '-' are"
+                    " allowed, a letter or digit first",
+                    value, CC_DEVICE_MAX);
     strcpy(last_server(p)->device, value);
     return CC_OK;
 }
@@ -231,8 +235,8 @@ static cc_status set_wait(parser *p, const char *value)
 
 static cc_status set_connect_timeout(parser *p, const char *value)
 {
-    return set_number(p, &last_server(p)->connect_timeout, value, "connect_timeout",
-                      1, 300);
+    return set_number(p, &last_server(p)->connect_timeout, value, "connect_timeout", 1,
+                      300);
 }
 
 static cc_status set_window(parser *p, const char *value)
@@ -253,41 +257,35 @@ static cc_status set_servers(parser *p, const char *value)
         if (cc_name_check(value, len, CC_SERVER_MAX) != CC_OK)
             return fail(p, "servers holds '%.*s', which is not the name of a server",
                         (int)len, value);
-        app->servers = cc_realloc(app->servers,
-                                  (app->server_count + 1) * sizeof(*app->servers));
+        app->servers =
+            cc_realloc(app->servers, (app->server_count + 1) * sizeof(*app->servers));
         app->servers[app->server_count++] = cc_copy_bytes(value, len);
         value += len;
     }
     return CC_OK;
 }
 
-static const key agent_keys[] = {
-    { "socket", set_socket },
-    { "inbox", set_inbox },
-    { "inbox_max", set_inbox_max },
-    { NULL, NULL }
-};
+static const key agent_keys[] = { { "socket", set_socket },
+                                  { "inbox", set_inbox },
+                                  { "inbox_max", set_inbox_max },
+                                  { NULL, NULL } };
 
-static const key server_keys[] = {
-    { "url", set_url },
-    { "user", set_user },
-    { "password_file", set_password_file },
-    { "token_file", set_token_file },
-    { "cert", set_cert },
-    { "key", set_key },
-    { "ca", set_ca },
-    { "proxy", set_proxy },
-    { "device", set_device },
-    { "wait", set_wait },
-    { "connect_timeout", set_connect_timeout },
-    { NULL, NULL }
-};
+static const key server_keys[] = { { "url", set_url },
+                                   { "user", set_user },
+                                   { "password_file", set_password_file },
+                                   { "token_file", set_token_file },
+                                   { "cert", set_cert },
+                                   { "key", set_key },
+                                   { "ca", set_ca },
+                                   { "proxy", set_proxy },
+                                   { "device", set_device },
+                                   { "wait", set_wait },
+                                   { "connect_timeout", set_connect_timeout },
+                                   { NULL, NULL } };
 
-static const key app_keys[] = {
-    { "servers", set_servers },
-    { "window", set_window },
-    { NULL, NULL }
-};
+static const key app_keys[] = { { "servers", set_servers },
+                                { "window", set_window },
+                                { NULL, NULL } };
 
 enum { AGENT, SERVER, APP };
 
@@ -313,8 +311,10 @@ static cc_status check_section_name(parser *p, const char *kind, const char *nam
 {
     if (cc_name_check(name, strlen(name), CC_APP_MAX) == CC_OK)
         return CC_OK;
-    return fail(p, "[%s %s]: a name of up to %d letters, digits, '.', '_' and '-' is"
-                " needed, a letter or digit first", kind, name, CC_APP_MAX);
+    return fail(p,
+                "[%s %s]: a name of up to %d letters, digits, '.', '_' and '-' is"
+                " needed, a letter or digit first",
+                kind, name, CC_APP_MAX);
 }
 
 static cc_status begin_server(parser *p, const char *name)
@@ -350,8 +350,8 @@ static cc_status begin_app(parser *p, const char *name)
         return CC_BAD_CONFIG;
     if (cc_config_find_app(config, name) != NULL)
         return fail(p, "[app %s] is given twice", name);
-    config->apps = cc_realloc(config->apps,
-                              (config->app_count + 1) * sizeof(*config->apps));
+    config->apps =
+        cc_realloc(config->apps, (config->app_count + 1) * sizeof(*config->apps));
     app = &config->apps[config->app_count++];
     memset(app, 0, sizeof(*app));
     strcpy(app->name, name);

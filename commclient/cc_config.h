@@ -19,32 +19,32 @@
 typedef struct cc_server_config {
     char name[CC_SERVER_MAX + 1];
     char device[CC_DEVICE_MAX + 1];
-    char *url;             /* of the poll handler, http or https              */
-    char *user;            /* NULL: none                                      */
-    char *password_file;   /* NULL: none; goes with user                      */
-    char *token_file;      /* NULL: none; a bearer token                      */
-    char *cert;            /* PEM file of the client certificate, or NULL     */
-    char *key;             /* PEM file of its key, or NULL                    */
-    char *ca;              /* PEM file of authorities, NULL: the system's     */
-    char *proxy;           /* NULL: what the environment says                 */
-    int wait;              /* seconds a poll may be held, 1..3600             */
-    int connect_timeout;   /* seconds, 1..300                                 */
-    unsigned line;         /* where its section begins                        */
+    char *url;           /* of the poll handler, http or https              */
+    char *user;          /* NULL: none                                      */
+    char *password_file; /* NULL: none; goes with user                      */
+    char *token_file;    /* NULL: none; a bearer token                      */
+    char *cert;          /* PEM file of the client certificate, or NULL     */
+    char *key;           /* PEM file of its key, or NULL                    */
+    char *ca;            /* PEM file of authorities, NULL: the system's     */
+    char *proxy;         /* NULL: what the environment says                 */
+    int wait;            /* seconds a poll may be held, 1..3600             */
+    int connect_timeout; /* seconds, 1..300                                 */
+    unsigned line;       /* where its section begins                        */
 } cc_server_config;
 
 typedef struct cc_app_config {
     char name[CC_APP_MAX + 1];
-    char **servers;        /* who may feed it                                 */
-    size_t server_count;   /* 0: not said                                     */
-    int window;            /* of subscribers that do not name one             */
+    char **servers;      /* who may feed it                                 */
+    size_t server_count; /* 0: not said                                     */
+    int window;          /* of subscribers that do not name one             */
     unsigned line;
 } cc_app_config;
 
 typedef struct cc_config {
-    char *file;            /* where it was read from                          */
-    char *socket;          /* path of the Unix socket                         */
-    char *inbox;           /* path of the inbox                               */
-    int64_t inbox_max;     /* bytes, with CC_INBOX_MESSAGE_COST each          */
+    char *file;        /* where it was read from                          */
+    char *socket;      /* path of the Unix socket                         */
+    char *inbox;       /* path of the inbox                               */
+    int64_t inbox_max; /* bytes, with CC_INBOX_MESSAGE_COST each          */
     cc_server_config *servers;
     size_t server_count;
     cc_app_config *apps;

@@ -85,8 +85,10 @@ void cc_dispatch_note(cc_dispatch *d, cc_status status)
     if (status == CC_DAMAGED)
         d->damaged = 1;
     if (status != CC_OK && !d->failing)
-        cc_log(CC_LOG_ERROR, "inbox cannot be used: %s; trying again, nothing is"
-               " acknowledged meanwhile", cc_inbox_error(d->inbox));
+        cc_log(CC_LOG_ERROR,
+               "inbox cannot be used: %s; trying again, nothing is"
+               " acknowledged meanwhile",
+               cc_inbox_error(d->inbox));
     if (status == CC_OK && d->failing)
         cc_log(CC_LOG_NOTICE, "inbox can be used again");
     d->failing = status != CC_OK;
@@ -166,8 +168,7 @@ static void on_expiry_timer(evutil_socket_t descriptor, short what, void *baton)
     (void)descriptor;
     (void)what;
     set_timer(d->expiry_timer, EXPIRY_STEP);
-    if (now < cc_inbox_next_expiry(d->inbox)
-        && llabs(now - d->last_expiry) < EXPIRY_ALL)
+    if (now < cc_inbox_next_expiry(d->inbox) && llabs(now - d->last_expiry) < EXPIRY_ALL)
         return;
     d->last_expiry = now;
     status = cc_inbox_expire(d->inbox, now, &dropped);
@@ -226,7 +227,8 @@ static void end_subscription(cc_dispatch *d, cc_subscription *s)
     if (!s->watch) {
         if (TAILQ_EMPTY(&app->takers)) {
             cc_queue_forget(d, app, s);
-        } else {
+        }
+        else {
             cc_queue_take_back(d, s);
             cc_queue_pump(d, app);
         }
@@ -263,7 +265,8 @@ static cc_subscription *find_subscription(const cc_client *client, const char *a
 {
     cc_subscription *s;
 
-    TAILQ_FOREACH(s, &client->subscriptions, of_client) {
+    TAILQ_FOREACH(s, &client->subscriptions, of_client)
+    {
         if (strcmp(s->app->name, app) == 0)
             return s;
     }
@@ -322,7 +325,8 @@ void cc_dispatch_ready(cc_client *client)
 {
     cc_subscription *s;
 
-    TAILQ_FOREACH(s, &client->subscriptions, of_client) {
+    TAILQ_FOREACH(s, &client->subscriptions, of_client)
+    {
         if (!s->watch)
             cc_queue_pump(client->dispatch, s->app);
     }
@@ -342,7 +346,8 @@ static cc_status acknowledge_gap(cc_client *client, const char *id)
     memcpy(change->id, id, strlen(id) + 1);
     for (i = 0; i < CC_APP_BUCKETS; i++) {
         for (app = d->apps[i]; app != NULL; app = app->next) {
-            TAILQ_FOREACH(gap, &app->gaps, link) {
+            TAILQ_FOREACH(gap, &app->gaps, link)
+            {
                 if (strcmp(gap->id, id) == 0)
                     break;
             }
@@ -371,8 +376,8 @@ static cc_status acknowledge_stored(cc_client *client, const char *id)
             cc_dispatch_note(d, status);
         return status;
     }
-    change = cc_dispatch_add_change(d, status == CC_OK ? CC_CHANGE_REMOVE
-                                                       : CC_CHANGE_NONE);
+    change =
+        cc_dispatch_add_change(d, status == CC_OK ? CC_CHANGE_REMOVE : CC_CHANGE_NONE);
     change->seq = seq;
     change->answer = client;
     memcpy(change->app, app, sizeof(change->app));
@@ -437,12 +442,13 @@ static void fill_info(const cc_app *app, int64_t stored, cc_app_info *info)
 {
     const cc_subscription *s;
 
-    TAILQ_FOREACH(s, &app->takers, of_app) {
+    TAILQ_FOREACH(s, &app->takers, of_app)
+    {
         info->subscribers++;
         info->unacknowledged += s->count;
     }
     TAILQ_FOREACH(s, &app->watchers, of_app)
-        info->watchers++;
+    info->watchers++;
     info->waiting = stored - info->unacknowledged;
     if (info->waiting < 0)
         info->waiting = 0;

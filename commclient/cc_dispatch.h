@@ -26,23 +26,23 @@
 
 struct event_base;
 
-#define CC_SUBSCRIPTIONS_MAX 256   /* of one connection                       */
+#define CC_SUBSCRIPTIONS_MAX 256 /* of one connection                       */
 
 typedef struct cc_dispatch cc_dispatch;
 typedef struct cc_client cc_client;
 
 typedef struct cc_delivery {
-    cc_slice body;         /* as cc_envelope.body                             */
+    cc_slice body; /* as cc_envelope.body                             */
     size_t head_len;
     const char *server;
-    int attempt;           /* 1: surely never given before                    */
+    int attempt; /* 1: surely never given before                    */
 } cc_delivery;
 
 typedef struct cc_gap_notice {
     const char *id;
     const char *app;
     const char *server;
-    int64_t count;         /* 0: unknown                                      */
+    int64_t count; /* 0: unknown                                      */
 } cc_gap_notice;
 
 /* How a connection is reached. None of these may detach a client, and all
@@ -94,10 +94,10 @@ void cc_dispatch_ready(cc_client *client);
 /* ---- server side ----------------------------------------------------- */
 
 typedef struct cc_intake {
-    size_t stored;         /* messages that are new                           */
+    size_t stored; /* messages that are new                           */
     size_t duplicates;
-    size_t buried;         /* that cannot be used                             */
-    size_t expired;        /* before they arrived                             */
+    size_t buried;  /* that cannot be used                             */
+    size_t expired; /* before they arrived                             */
 } cc_intake;
 
 /**
@@ -143,8 +143,8 @@ typedef struct cc_app_info {
     const char *name;
     unsigned subscribers;
     unsigned watchers;
-    int64_t waiting;          /* not given to anybody now                     */
-    int64_t unacknowledged;   /* given, not acknowledged                      */
+    int64_t waiting;        /* not given to anybody now                     */
+    int64_t unacknowledged; /* given, not acknowledged                      */
 } cc_app_info;
 
 /** Every application that has messages, subscribers or watchers. */

@@ -24,14 +24,14 @@
 #define CC_APP_BUCKETS 256
 
 typedef struct cc_message {
-    TAILQ_ENTRY(cc_message) link;     /* app.pending or subscription.given    */
-    struct cc_message *next;          /* same bucket of the table by id       */
+    TAILQ_ENTRY(cc_message) link; /* app.pending or subscription.given    */
+    struct cc_message *next;      /* same bucket of the table by id       */
     struct cc_app *app;
-    struct cc_subscription *owner;    /* NULL: pending                        */
+    struct cc_subscription *owner; /* NULL: pending                        */
     int64_t seq;
-    int64_t expires;                  /* ms, our clock; 0: never              */
-    int attempt;                      /* to tell when it is given next        */
-    char *body;                       /* NULL: read it from the inbox         */
+    int64_t expires; /* ms, our clock; 0: never              */
+    int attempt;     /* to tell when it is given next        */
+    char *body;      /* NULL: read it from the inbox         */
     size_t body_len;
     size_t head_len;
     char id[CC_ID_MAX + 1];
@@ -42,8 +42,8 @@ TAILQ_HEAD(cc_messages, cc_message);
 
 typedef struct cc_gap {
     TAILQ_ENTRY(cc_gap) link;
-    struct cc_subscription *owner;    /* told and not acknowledged; NULL: not */
-    int listed;                       /* found again while reading the inbox  */
+    struct cc_subscription *owner; /* told and not acknowledged; NULL: not */
+    int listed;                    /* found again while reading the inbox  */
     int64_t count;
     char id[CC_GAP_ID_MAX];
     char server[CC_SERVER_MAX + 1];
@@ -54,26 +54,26 @@ typedef struct cc_subscription {
     TAILQ_ENTRY(cc_subscription) of_client;
     struct cc_app *app;
     cc_client *client;
-    struct cc_messages given;         /* sorted by seq                        */
+    struct cc_messages given; /* sorted by seq                        */
     int window;
-    int count;                        /* of `given`                           */
+    int count; /* of `given`                           */
     int watch;
 } cc_subscription;
 
 TAILQ_HEAD(cc_subscriptions, cc_subscription);
 
 typedef struct cc_app {
-    struct cc_app *next;              /* same bucket                          */
-    struct cc_messages pending;       /* sorted by seq                        */
+    struct cc_app *next;        /* same bucket                          */
+    struct cc_messages pending; /* sorted by seq                        */
     TAILQ_HEAD(, cc_gap) gaps;
-    struct cc_subscriptions takers;   /* the next one to be served first      */
+    struct cc_subscriptions takers; /* the next one to be served first      */
     struct cc_subscriptions watchers;
-    int64_t loaded;                   /* invariant 2                          */
+    int64_t loaded; /* invariant 2                          */
     int more;
-    int incoming;                     /* of the batch that is being taken     */
-    int touched;                      /* something came: see to it            */
+    int incoming; /* of the batch that is being taken     */
+    int touched;  /* something came: see to it            */
     size_t pending_count;
-    size_t pending_bytes;             /* of bodies in memory                  */
+    size_t pending_bytes; /* of bodies in memory                  */
     char name[CC_APP_MAX + 1];
 } cc_app;
 
@@ -86,14 +86,18 @@ struct cc_client {
 };
 
 /* One change that waits for the next commit. */
-typedef enum { CC_CHANGE_REMOVE, CC_CHANGE_ATTEMPT, CC_CHANGE_GAP, CC_CHANGE_NONE }
-    cc_change_kind;
+typedef enum {
+    CC_CHANGE_REMOVE,
+    CC_CHANGE_ATTEMPT,
+    CC_CHANGE_GAP,
+    CC_CHANGE_NONE
+} cc_change_kind;
 
 typedef struct cc_change {
     cc_change_kind kind;
     int attempt;
     int64_t seq;
-    cc_client *answer;                /* who is told; NULL: nobody            */
+    cc_client *answer; /* who is told; NULL: nobody            */
     char app[CC_APP_MAX + 1];
     char id[CC_ID_MAX + 1];
 } cc_change;
@@ -104,16 +108,16 @@ struct cc_dispatch {
     struct event *commit_timer;
     struct event *expiry_timer;
     cc_app *apps[CC_APP_BUCKETS];
-    cc_message **table;               /* messages by id                       */
-    size_t buckets;                   /* of it, a power of two                */
+    cc_message **table; /* messages by id                       */
+    size_t buckets;     /* of it, a power of two                */
     size_t message_count;
     cc_change *changes;
     size_t change_count, change_room;
-    struct accepted *accepted;        /* of the batch being taken             */
+    struct accepted *accepted; /* of the batch being taken             */
     size_t accepted_room;
-    int64_t last_commit;              /* ms, monotonic                        */
-    int64_t last_expiry;              /* ms, wall clock                       */
-    int failing;                      /* the last commit failed: said so      */
+    int64_t last_commit; /* ms, monotonic                        */
+    int64_t last_expiry; /* ms, wall clock                       */
+    int failing;         /* the last commit failed: said so      */
     int damaged;
 };
 
@@ -139,7 +143,7 @@ void cc_queue_read_gaps(cc_dispatch *d, cc_app *app);
 
 /* cc_dispatch.c */
 cc_change *cc_dispatch_add_change(cc_dispatch *d, cc_change_kind kind);
-cc_status cc_dispatch_apply(cc_dispatch *d);    /* within a transaction       */
+cc_status cc_dispatch_apply(cc_dispatch *d); /* within a transaction       */
 void cc_dispatch_applied(cc_dispatch *d, cc_status status);
 void cc_dispatch_schedule(cc_dispatch *d);
 void cc_dispatch_note(cc_dispatch *d, cc_status status);

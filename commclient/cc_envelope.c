@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GAP_APPS_MAX 1000  /* more are "unknown what": nobody has that many   */
+#define GAP_APPS_MAX 1000 /* more are "unknown what": nobody has that many   */
 
 /* Members that may come only once. */
 enum { SAW_ID = 1, SAW_APP = 2, SAW_EXPIRES = 4, SAW_LENGTH = 8, SAW_DATA = 16 };
@@ -24,8 +24,8 @@ typedef struct scan {
     cc_envelope *envelope;
     unsigned saw;
     uint64_t length;
-    const char *member;      /* where the member that is being read begins    */
-    const char *length_end;  /* behind the number of "length"                 */
+    const char *member;     /* where the member that is being read begins    */
+    const char *length_end; /* behind the number of "length"                 */
 } scan;
 
 static void refuse(scan *s, const char *why)
@@ -54,8 +54,8 @@ static void read_id(scan *s)
 static void read_app(scan *s)
 {
     if (take_string(s, &s->envelope->app, "'app' is not a string")
-        && cc_name_check(s->envelope->app.data, s->envelope->app.len,
-                         CC_APP_MAX) != CC_OK)
+        && cc_name_check(s->envelope->app.data, s->envelope->app.len, CC_APP_MAX)
+               != CC_OK)
         refuse(s, "'app' is not allowed");
 }
 
@@ -79,8 +79,7 @@ static void read_length(scan *s)
     if (cc_json_skip(&s->json, &ignored, NULL) != CC_OK)
         return;
     cc_json_init(&number, ignored.data, ignored.len);
-    if (cc_json_integer(&number, &s->length) != CC_OK
-        || cc_json_finish(&number) != CC_OK)
+    if (cc_json_integer(&number, &s->length) != CC_OK || cc_json_finish(&number) != CC_OK)
         refuse(s, "'length' is not a number of bytes");
     s->length_end = s->json.at;
 }
@@ -269,8 +268,8 @@ static void take_messages(cc_batch *batch, cc_json *json)
     while (cc_json_next_element(json, &first)) {
         if (batch->count == batch->room) {
             batch->room = batch->room ? batch->room * 2 : 64;
-            batch->messages = cc_realloc(batch->messages,
-                                         batch->room * sizeof(*batch->messages));
+            batch->messages =
+                cc_realloc(batch->messages, batch->room * sizeof(*batch->messages));
         }
         if (take_message(json, &batch->messages[batch->count]) != CC_OK)
             return;
@@ -364,7 +363,8 @@ cc_status cc_batch_parse(cc_batch *batch, const char *data, size_t len)
         || memchr(batch->cursor.data, '\\', batch->cursor.len) != NULL)
         return CC_MALFORMED;
     return cc_name_cursor_check(batch->cursor.data, batch->cursor.len) == CC_OK
-           ? CC_OK : CC_MALFORMED;
+               ? CC_OK
+               : CC_MALFORMED;
 }
 
 void cc_batch_clear(cc_batch *batch)
@@ -381,15 +381,14 @@ cc_status cc_batch_peek_cursor(const char *data, size_t len, cc_slice *out_curso
     int first = 1;
 
     cc_json_init(&json, data, len);
-    if (cc_json_enter(&json, '{') != CC_OK
-        || !cc_json_next_member(&json, &first, &name)
-        || !cc_slice_is(name, "cursor")
-        || cc_json_string(&json, out_cursor) != CC_OK
+    if (cc_json_enter(&json, '{') != CC_OK || !cc_json_next_member(&json, &first, &name)
+        || !cc_slice_is(name, "cursor") || cc_json_string(&json, out_cursor) != CC_OK
         || cc_json_peek(&json) != ','
         || memchr(out_cursor->data, '\\', out_cursor->len) != NULL)
         return CC_MALFORMED;
     return cc_name_cursor_check(out_cursor->data, out_cursor->len) == CC_OK
-           ? CC_OK : CC_MALFORMED;
+               ? CC_OK
+               : CC_MALFORMED;
 }
 
 void cc_problem_type(const char *data, size_t len, char *out, size_t size)

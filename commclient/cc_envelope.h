@@ -27,7 +27,7 @@ typedef struct cc_envelope {
     const char *unusable; /* NULL: it can be used; else why not               */
     cc_slice id;
     cc_slice app;
-    int64_t expires;      /* ms since 1970 by the server's clock; 0: never    */
+    int64_t expires; /* ms since 1970 by the server's clock; 0: never    */
     cc_slice body;
     size_t head_len;
 } cc_envelope;
@@ -43,7 +43,7 @@ typedef struct cc_batch {
     cc_slice cursor;
     cc_envelope *messages;
     size_t count, room;
-    int has_gap;          /* something is missing; no entries: unknown what   */
+    int has_gap; /* something is missing; no entries: unknown what   */
     cc_gap_entry *gaps;
     size_t gap_count, gap_room;
 } cc_batch;

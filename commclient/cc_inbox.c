@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define DEAD_MAX       1000         /* messages on the dead list              */
-#define DEAD_BYTES_MAX (64 << 20)   /* bytes of them                          */
-#define EXPIRY_STEP    30000        /* ms between two searches for the expired*/
+#define DEAD_MAX       1000       /* messages on the dead list              */
+#define DEAD_BYTES_MAX (64 << 20) /* bytes of them                          */
+#define EXPIRY_STEP    30000      /* ms between two searches for the expired*/
 
 const char *cc_inbox_error(const cc_inbox *inbox)
 {
@@ -117,8 +117,8 @@ fail:
 void cc_inbox_usage_get(const cc_inbox *inbox, cc_inbox_usage *out_usage)
 {
     out_usage->messages = inbox->totals.messages;
-    out_usage->bytes = inbox->totals.bytes
-                       + inbox->totals.messages * CC_INBOX_MESSAGE_COST;
+    out_usage->bytes =
+        inbox->totals.bytes + inbox->totals.messages * CC_INBOX_MESSAGE_COST;
     out_usage->dead = inbox->totals.dead;
 }
 
@@ -157,7 +157,8 @@ cc_status cc_inbox_cursor_get(cc_inbox *inbox, const char *server,
         if (cc_name_cursor_check(value.data, value.len) == CC_OK) {
             memcpy(out_cursor, value.data, value.len);
             out_cursor[value.len] = '\0';
-        } else {
+        }
+        else {
             status = CC_EMPTY;
         }
     }
@@ -184,8 +185,7 @@ static int64_t local_expiry(int64_t expires, int64_t skew)
 }
 
 static cc_status insert_message(cc_inbox *inbox, const char *server,
-                                const cc_envelope *envelope, int64_t expires,
-                                int attempt)
+                                const cc_envelope *envelope, int64_t expires, int attempt)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_ADD];
 
@@ -202,9 +202,8 @@ static cc_status insert_message(cc_inbox *inbox, const char *server,
     return cc_inbox_run(inbox, CC_SQL_ADD);
 }
 
-cc_status cc_inbox_add(cc_inbox *inbox, const char *server,
-                       const cc_envelope *envelope, int64_t skew, int64_t now,
-                       int attempt, int64_t *out_seq)
+cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
+                       int64_t skew, int64_t now, int attempt, int64_t *out_seq)
 {
     int64_t expires = local_expiry(envelope->expires, skew);
     cc_status status;
@@ -249,8 +248,7 @@ cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq)
     return status;
 }
 
-cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,
-                               int attempt)
+cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq, int attempt)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_ATTEMPT];
 
@@ -260,8 +258,8 @@ cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,
     return cc_inbox_run(inbox, CC_SQL_ATTEMPT);
 }
 
-cc_status cc_inbox_find(cc_inbox *inbox, const char *id,
-                        char out_app[CC_APP_MAX + 1], int64_t *out_seq)
+cc_status cc_inbox_find(cc_inbox *inbox, const char *id, char out_app[CC_APP_MAX + 1],
+                        int64_t *out_seq)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_BY_ID];
     cc_status status;
@@ -293,12 +291,11 @@ static cc_status read_row(cc_inbox *inbox, sqlite3_stmt *statement, cc_stored *s
     stored->id = column_text(statement, 5);
     stored->body = column_slice(statement, 6);
     stored->head_len = (size_t)head;
-    if (head <= 0 || (size_t)head >= stored->body.len
-        || stored->body.data[head] != ','
+    if (head <= 0 || (size_t)head >= stored->body.len || stored->body.data[head] != ','
         || memchr(stored->body.data, '\n', stored->body.len) != NULL
         || cc_name_id_check(stored->id, strlen(stored->id)) != CC_OK
         || cc_name_check(stored->server, strlen(stored->server), CC_SERVER_MAX)
-           != CC_OK) {
+               != CC_OK) {
         snprintf(inbox->error, sizeof(inbox->error),
                  "a message in it is not as the agent writes them");
         return CC_DAMAGED;
@@ -333,8 +330,7 @@ static cc_status load_rows(cc_inbox *inbox, size_t max_bytes, int64_t *out_last,
 
 cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int limit,
                         size_t max_bytes,
-                        void (*each)(void *baton, const cc_stored *stored),
-                        void *baton)
+                        void (*each)(void *baton, const cc_stored *stored), void *baton)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_LOAD];
     int64_t last;
@@ -363,8 +359,7 @@ cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int lim
 }
 
 cc_status cc_inbox_read(cc_inbox *inbox, const char *app, int64_t seq,
-                        void (*each)(void *baton, const cc_stored *stored),
-                        void *baton)
+                        void (*each)(void *baton, const cc_stored *stored), void *baton)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_READ];
     cc_stored stored;
@@ -430,8 +425,8 @@ static cc_status drop_oldest_dead(cc_inbox *inbox)
     return status;
 }
 
-cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app,
-                        cc_slice id, const char *why, cc_slice raw, int64_t now)
+cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app, cc_slice id,
+                        const char *why, cc_slice raw, int64_t now)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_BURY];
     cc_status status;
@@ -442,16 +437,15 @@ cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app,
     cc_inbox_bind(statement, 4, app);
     cc_inbox_bind(statement, 5, id);
     cc_inbox_bind_text(statement, 6, why);
-    sqlite3_bind_blob(statement, 7, raw.len ? raw.data : "", (int)raw.len,
-                      SQLITE_STATIC);
+    sqlite3_bind_blob(statement, 7, raw.len ? raw.data : "", (int)raw.len, SQLITE_STATIC);
     status = cc_inbox_run(inbox, CC_SQL_BURY);
     if (status != CC_OK)
         return status;
     inbox->totals.dead++;
     inbox->totals.dead_bytes += (int64_t)raw.len;
-    while (status == CC_OK && inbox->totals.dead > 1
-           && (inbox->totals.dead > DEAD_MAX
-               || inbox->totals.dead_bytes > DEAD_BYTES_MAX))
+    while (
+        status == CC_OK && inbox->totals.dead > 1
+        && (inbox->totals.dead > DEAD_MAX || inbox->totals.dead_bytes > DEAD_BYTES_MAX))
         status = drop_oldest_dead(inbox);
     return status == CC_EMPTY ? CC_OK : status;
 }
@@ -503,8 +497,8 @@ cc_status cc_inbox_gap_remove(cc_inbox *inbox, const char *id)
 }
 
 cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
-                        void (*each)(void *baton, const char *server,
-                                     const char *id, int64_t count),
+                        void (*each)(void *baton, const char *server, const char *id,
+                                     int64_t count),
                         void *baton)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_GAPS];

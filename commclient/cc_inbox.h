@@ -26,9 +26,9 @@
 #include "cc_name.h"
 #include "cc_status.h"
 
-#define CC_INBOX_VERSION 1
-#define CC_INBOX_MESSAGE_COST 200  /* bytes a message counts beside its own   */
-#define CC_GAP_ID_MAX 32           /* "gap." and a number                     */
+#define CC_INBOX_VERSION      1
+#define CC_INBOX_MESSAGE_COST 200 /* bytes a message counts beside its own   */
+#define CC_GAP_ID_MAX         32  /* "gap." and a number                     */
 
 typedef struct cc_inbox cc_inbox;
 
@@ -64,9 +64,8 @@ cc_status cc_inbox_cursor_set(cc_inbox *inbox, const char *server, cc_slice curs
  * @param attempt  how often it may have been given once this is committed
  * @return CC_DUPLICATE: it was here before; nothing is kept.
  */
-cc_status cc_inbox_add(cc_inbox *inbox, const char *server,
-                       const cc_envelope *envelope, int64_t skew, int64_t now,
-                       int attempt, int64_t *out_seq);
+cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
+                       int64_t skew, int64_t now, int attempt, int64_t *out_seq);
 
 /** Forget a message that was acknowledged; harmless when it is gone. */
 cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq);
@@ -78,15 +77,15 @@ cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,
 /** Where the message with this id lies.
  *  @return CC_OK; CC_EMPTY: it was here and is done with; CC_NOT_FOUND: never
  *          heard of it. */
-cc_status cc_inbox_find(cc_inbox *inbox, const char *id,
-                        char out_app[CC_APP_MAX + 1], int64_t *out_seq);
+cc_status cc_inbox_find(cc_inbox *inbox, const char *id, char out_app[CC_APP_MAX + 1],
+                        int64_t *out_seq);
 
 typedef struct cc_stored {
     int64_t seq;
     const char *id;
     const char *server;
-    int64_t expires;   /* ms since 1970, our clock; 0: never                  */
-    int attempt;       /* times it may have been given before                 */
+    int64_t expires; /* ms since 1970, our clock; 0: never                  */
+    int attempt;     /* times it may have been given before                 */
     cc_slice body;
     size_t head_len;
 } cc_stored;
@@ -100,14 +99,12 @@ typedef struct cc_stored {
  */
 cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int limit,
                         size_t max_bytes,
-                        void (*each)(void *baton, const cc_stored *stored),
-                        void *baton);
+                        void (*each)(void *baton, const cc_stored *stored), void *baton);
 
 /** Read one message again. `each` as above.
  *  @return CC_EMPTY: it is gone. */
 cc_status cc_inbox_read(cc_inbox *inbox, const char *app, int64_t seq,
-                        void (*each)(void *baton, const cc_stored *stored),
-                        void *baton);
+                        void (*each)(void *baton, const cc_stored *stored), void *baton);
 
 /** Messages of one application that are kept. */
 int64_t cc_inbox_waiting(cc_inbox *inbox, const char *app);
@@ -118,8 +115,8 @@ cc_status cc_inbox_apps(cc_inbox *inbox,
                         void *baton);
 
 /** Put what cannot be used on the dead list; the oldest make room. */
-cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app,
-                        cc_slice id, const char *why, cc_slice raw, int64_t now);
+cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app, cc_slice id,
+                        const char *why, cc_slice raw, int64_t now);
 
 /** Remember that messages are missing; adds to a gap not yet acknowledged,
  *  which gets a new id by that. */
@@ -130,8 +127,8 @@ cc_status cc_inbox_gap_add_unknown(cc_inbox *inbox, const char *server);
 cc_status cc_inbox_gap_remove(cc_inbox *inbox, const char *id);
 /** @param count  messages missing; 0: unknown */
 cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
-                        void (*each)(void *baton, const char *server,
-                                     const char *id, int64_t count),
+                        void (*each)(void *baton, const char *server, const char *id,
+                                     int64_t count),
                         void *baton);
 
 /** Remember that this application has subscribed. */
@@ -145,7 +142,7 @@ int64_t cc_inbox_next_expiry(const cc_inbox *inbox);
 
 typedef struct cc_inbox_usage {
     int64_t messages;
-    int64_t bytes;     /* with CC_INBOX_MESSAGE_COST for each                 */
+    int64_t bytes; /* with CC_INBOX_MESSAGE_COST for each                 */
     int64_t dead;
 } cc_inbox_usage;
 

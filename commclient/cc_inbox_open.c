@@ -139,9 +139,11 @@ static cc_status check_tables(cc_inbox *inbox)
     size_t found = 0, unknown = 0;
     int rv = SQLITE_ERROR;
 
-    if (sqlite3_prepare_v2(inbox->db, "SELECT sql FROM sqlite_schema"
+    if (sqlite3_prepare_v2(inbox->db,
+                           "SELECT sql FROM sqlite_schema"
                            " WHERE name NOT LIKE 'sqlite_autoindex%'",
-                           -1, &statement, NULL) == SQLITE_OK) {
+                           -1, &statement, NULL)
+        == SQLITE_OK) {
         while ((rv = sqlite3_step(statement)) == SQLITE_ROW) {
             const char *sql = (const char *)sqlite3_column_text(statement, 0);
 
@@ -165,12 +167,14 @@ static cc_status check_integrity(cc_inbox *inbox)
     const char *text;
 
     if (sqlite3_prepare_v2(inbox->db, "PRAGMA quick_check(1)", -1, &statement, NULL)
-        == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+            == SQLITE_OK
+        && sqlite3_step(statement) == SQLITE_ROW) {
         text = (const char *)sqlite3_column_text(statement, 0);
         snprintf(inbox->error, sizeof(inbox->error), "%s", text ? text : "");
         if (text != NULL && strcmp(text, "ok") == 0)
             status = CC_OK;
-    } else {
+    }
+    else {
         snprintf(inbox->error, sizeof(inbox->error), "%s", sqlite3_errmsg(inbox->db));
     }
     sqlite3_finalize(statement);
@@ -205,9 +209,9 @@ static cc_status prepare_statements(cc_inbox *inbox)
     int i;
 
     for (i = 0; i < CC_SQL_COUNT; i++) {
-        if (sqlite3_prepare_v3(inbox->db, statement_sql[i], -1,
-                               SQLITE_PREPARE_PERSISTENT, &inbox->statements[i],
-                               NULL) != SQLITE_OK)
+        if (sqlite3_prepare_v3(inbox->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &inbox->statements[i], NULL)
+            != SQLITE_OK)
             return cc_inbox_fail(inbox);
     }
     return CC_OK;
@@ -228,10 +232,12 @@ static cc_status check_file(const char *path, char **out_error)
         *out_error = format_error(path, text.data);
         cc_buffer_clear(&text);
         status = CC_SYSTEM;
-    } else if (!S_ISREG(info.st_mode) || info.st_uid != geteuid()) {
+    }
+    else if (!S_ISREG(info.st_mode) || info.st_uid != geteuid()) {
         *out_error = format_error(path, "is not a file of this user");
         status = CC_NOT_PERMITTED;
-    } else if ((info.st_mode & 077) != 0 && fchmod(descriptor, 0600) != 0) {
+    }
+    else if ((info.st_mode & 077) != 0 && fchmod(descriptor, 0600) != 0) {
         *out_error = format_error(path, "can be read by others");
         status = CC_NOT_PERMITTED;
     }
@@ -246,8 +252,10 @@ static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
     cc_inbox *inbox = cc_alloc(sizeof(*inbox));
     cc_status status;
 
-    if (sqlite3_open_v2(path, &inbox->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
-                        | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(path, &inbox->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL)
+        != SQLITE_OK)
         status = cc_inbox_fail(inbox);
     else
         status = configure(inbox);

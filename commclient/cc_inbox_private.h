@@ -18,79 +18,79 @@
 
 #include <sqlite3.h>
 
-#define CC_INBOX_APPLICATION 0x636f6d63  /* "comc", in the file's header      */
+#define CC_INBOX_APPLICATION 0x636f6d63 /* "comc", in the file's header      */
 
-#define CC_INBOX_TABLES(X)                                                    \
-    X("message", "(app TEXT NOT NULL, seq INTEGER NOT NULL,"                  \
-      " size INTEGER NOT NULL, expires INTEGER NOT NULL,"                     \
-      " attempt INTEGER NOT NULL, head INTEGER NOT NULL,"                     \
-      " server TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,"          \
-      " PRIMARY KEY(app, seq)) WITHOUT ROWID")                                \
-    X("cursor", "(server TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"     \
-      " WITHOUT ROWID")                                                       \
-    X("seen", "(day INTEGER NOT NULL, id TEXT NOT NULL,"                      \
-      " server TEXT NOT NULL, PRIMARY KEY(day, id, server)) WITHOUT ROWID")   \
-    X("dead", "(seq INTEGER PRIMARY KEY, time INTEGER NOT NULL,"              \
-      " size INTEGER NOT NULL, server TEXT NOT NULL, app TEXT NOT NULL,"      \
-      " id TEXT NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL)")         \
-    X("gap", "(app TEXT NOT NULL, server TEXT NOT NULL, id TEXT NOT NULL,"    \
-      " count INTEGER NOT NULL, PRIMARY KEY(app, server)) WITHOUT ROWID")     \
+#define CC_INBOX_TABLES(X)                                                               \
+    X("message", "(app TEXT NOT NULL, seq INTEGER NOT NULL,"                             \
+                 " size INTEGER NOT NULL, expires INTEGER NOT NULL,"                     \
+                 " attempt INTEGER NOT NULL, head INTEGER NOT NULL,"                     \
+                 " server TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,"          \
+                 " PRIMARY KEY(app, seq)) WITHOUT ROWID")                                \
+    X("cursor", "(server TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"                \
+                " WITHOUT ROWID")                                                        \
+    X("seen", "(day INTEGER NOT NULL, id TEXT NOT NULL,"                                 \
+              " server TEXT NOT NULL, PRIMARY KEY(day, id, server)) WITHOUT ROWID")      \
+    X("dead", "(seq INTEGER PRIMARY KEY, time INTEGER NOT NULL,"                         \
+              " size INTEGER NOT NULL, server TEXT NOT NULL, app TEXT NOT NULL,"         \
+              " id TEXT NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL)")            \
+    X("gap", "(app TEXT NOT NULL, server TEXT NOT NULL, id TEXT NOT NULL,"               \
+             " count INTEGER NOT NULL, PRIMARY KEY(app, server)) WITHOUT ROWID")         \
     X("app", "(name TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID")
 
-#define CC_INBOX_STATEMENTS(X)                                                \
-    X(BEGIN, "BEGIN IMMEDIATE")                                               \
-    X(COMMIT, "COMMIT")                                                       \
-    X(ROLLBACK, "ROLLBACK")                                                   \
-    X(TOTALS, "SELECT count(*), coalesce(sum(size), 0),"                      \
-      " coalesce(max(seq), 0) FROM message")                                  \
-    X(DEAD_TOTALS, "SELECT count(*), coalesce(sum(size), 0) FROM dead")       \
-    X(CURSOR_GET, "SELECT value FROM cursor WHERE server = ?1")               \
-    X(CURSOR_SET, "INSERT OR REPLACE INTO cursor VALUES (?1, ?2)")            \
-    X(ADD, "INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)") \
-    X(SIZE, "SELECT size FROM message WHERE app = ?1 AND seq = ?2")           \
-    X(REMOVE, "DELETE FROM message WHERE app = ?1 AND seq = ?2")              \
-    X(ATTEMPT, "UPDATE message SET attempt = ?3 WHERE app = ?1 AND seq = ?2") \
-    X(LOAD, "SELECT seq, expires, attempt, head, server, id, body"            \
-      " FROM message WHERE app = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")      \
-    X(READ, "SELECT seq, expires, attempt, head, server, id, body"            \
-      " FROM message WHERE app = ?1 AND seq = ?2")                            \
-    X(GIVEN, "UPDATE message SET attempt = attempt + 1"                       \
-      " WHERE app = ?1 AND seq > ?2 AND seq <= ?3")                           \
-    X(BY_ID, "SELECT app, seq FROM message WHERE id = ?1 LIMIT 1")            \
-    X(WAITING, "SELECT count(*) FROM message WHERE app = ?1")                 \
-    X(APPS, "SELECT app, count(*) FROM message GROUP BY app")                 \
-    X(EXPIRE, "DELETE FROM message WHERE expires > 0 AND expires <= ?1")      \
-    X(NEXT_EXPIRY, "SELECT min(expires) FROM message WHERE expires > 0")      \
-    X(SEEN_ADD, "INSERT INTO seen VALUES (?1, ?2, ?3)")                       \
-    X(SEEN_FIND, "SELECT 1 FROM seen"                                         \
-      " WHERE day = ?1 AND id = ?2 AND server = ?3")                          \
-    X(SEEN_FIND_ID, "SELECT 1 FROM seen WHERE day = ?1 AND id = ?2 LIMIT 1")  \
-    X(SEEN_DAY, "SELECT min(day) FROM seen WHERE day > ?1")                   \
-    X(SEEN_EXPIRE, "DELETE FROM seen WHERE day < ?1")                         \
-    X(BURY, "INSERT INTO dead (time, size, server, app, id, reason, body)"    \
-      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                 \
-    X(DEAD_OLDEST, "SELECT seq, size FROM dead ORDER BY seq LIMIT 1")         \
-    X(DEAD_REMOVE, "DELETE FROM dead WHERE seq = ?1")                         \
-    X(GAP_ADD, "INSERT INTO gap VALUES (?1, ?2, ?3, ?4)"                      \
-      " ON CONFLICT(app, server) DO UPDATE SET id = excluded.id,"             \
-      " count = CASE WHEN count = 0 OR excluded.count = 0 THEN 0"             \
-      " ELSE min(count, 4611686018427387903)"                                 \
-      " + min(excluded.count, 4611686018427387903) END")                      \
-    X(GAP_REMOVE, "DELETE FROM gap WHERE id = ?1")                            \
-    X(GAPS, "SELECT server, id, count FROM gap WHERE app = ?1")               \
-    X(APP_ADD, "INSERT OR IGNORE INTO app VALUES (?1)")                       \
+#define CC_INBOX_STATEMENTS(X)                                                           \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                          \
+    X(COMMIT, "COMMIT")                                                                  \
+    X(ROLLBACK, "ROLLBACK")                                                              \
+    X(TOTALS, "SELECT count(*), coalesce(sum(size), 0),"                                 \
+              " coalesce(max(seq), 0) FROM message")                                     \
+    X(DEAD_TOTALS, "SELECT count(*), coalesce(sum(size), 0) FROM dead")                  \
+    X(CURSOR_GET, "SELECT value FROM cursor WHERE server = ?1")                          \
+    X(CURSOR_SET, "INSERT OR REPLACE INTO cursor VALUES (?1, ?2)")                       \
+    X(ADD, "INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")            \
+    X(SIZE, "SELECT size FROM message WHERE app = ?1 AND seq = ?2")                      \
+    X(REMOVE, "DELETE FROM message WHERE app = ?1 AND seq = ?2")                         \
+    X(ATTEMPT, "UPDATE message SET attempt = ?3 WHERE app = ?1 AND seq = ?2")            \
+    X(LOAD, "SELECT seq, expires, attempt, head, server, id, body"                       \
+            " FROM message WHERE app = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")           \
+    X(READ, "SELECT seq, expires, attempt, head, server, id, body"                       \
+            " FROM message WHERE app = ?1 AND seq = ?2")                                 \
+    X(GIVEN, "UPDATE message SET attempt = attempt + 1"                                  \
+             " WHERE app = ?1 AND seq > ?2 AND seq <= ?3")                               \
+    X(BY_ID, "SELECT app, seq FROM message WHERE id = ?1 LIMIT 1")                       \
+    X(WAITING, "SELECT count(*) FROM message WHERE app = ?1")                            \
+    X(APPS, "SELECT app, count(*) FROM message GROUP BY app")                            \
+    X(EXPIRE, "DELETE FROM message WHERE expires > 0 AND expires <= ?1")                 \
+    X(NEXT_EXPIRY, "SELECT min(expires) FROM message WHERE expires > 0")                 \
+    X(SEEN_ADD, "INSERT INTO seen VALUES (?1, ?2, ?3)")                                  \
+    X(SEEN_FIND, "SELECT 1 FROM seen"                                                    \
+                 " WHERE day = ?1 AND id = ?2 AND server = ?3")                          \
+    X(SEEN_FIND_ID, "SELECT 1 FROM seen WHERE day = ?1 AND id = ?2 LIMIT 1")             \
+    X(SEEN_DAY, "SELECT min(day) FROM seen WHERE day > ?1")                              \
+    X(SEEN_EXPIRE, "DELETE FROM seen WHERE day < ?1")                                    \
+    X(BURY, "INSERT INTO dead (time, size, server, app, id, reason, body)"               \
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                      \
+    X(DEAD_OLDEST, "SELECT seq, size FROM dead ORDER BY seq LIMIT 1")                    \
+    X(DEAD_REMOVE, "DELETE FROM dead WHERE seq = ?1")                                    \
+    X(GAP_ADD, "INSERT INTO gap VALUES (?1, ?2, ?3, ?4)"                                 \
+               " ON CONFLICT(app, server) DO UPDATE SET id = excluded.id,"               \
+               " count = CASE WHEN count = 0 OR excluded.count = 0 THEN 0"               \
+               " ELSE min(count, 4611686018427387903)"                                   \
+               " + min(excluded.count, 4611686018427387903) END")                        \
+    X(GAP_REMOVE, "DELETE FROM gap WHERE id = ?1")                                       \
+    X(GAPS, "SELECT server, id, count FROM gap WHERE app = ?1")                          \
+    X(APP_ADD, "INSERT OR IGNORE INTO app VALUES (?1)")                                  \
     X(APP_NAMES, "SELECT name FROM app")
 
 enum {
 #define CC_INBOX_ENUM(name, sql) CC_SQL_##name,
     CC_INBOX_STATEMENTS(CC_INBOX_ENUM)
 #undef CC_INBOX_ENUM
-    CC_SQL_COUNT
+        CC_SQL_COUNT
 };
 
 typedef struct cc_inbox_totals {
     int64_t messages;
-    int64_t bytes;         /* of bodies                                       */
+    int64_t bytes; /* of bodies                                       */
     int64_t dead;
     int64_t dead_bytes;
     int64_t next_seq;
@@ -100,8 +100,8 @@ typedef struct cc_inbox_totals {
 struct cc_inbox {
     sqlite3 *db;
     sqlite3_stmt *statements[CC_SQL_COUNT];
-    cc_inbox_totals totals;     /* as they are now                            */
-    cc_inbox_totals committed;  /* as they were at the last commit            */
+    cc_inbox_totals totals;    /* as they are now                            */
+    cc_inbox_totals committed; /* as they were at the last commit            */
     char error[256];
 };
 
@@ -118,8 +118,8 @@ void cc_inbox_bind_text(sqlite3_stmt *statement, int index, const char *text);
 cc_status cc_inbox_count(cc_inbox *inbox);
 
 /* ids that were here: cc_seen.c. expires: the server's, 0: never. */
-cc_status cc_seen_add(cc_inbox *inbox, const char *server, cc_slice id,
-                      int64_t expires, int64_t now);
+cc_status cc_seen_add(cc_inbox *inbox, const char *server, cc_slice id, int64_t expires,
+                      int64_t now);
 cc_status cc_seen_find(cc_inbox *inbox, const char *id);
 cc_status cc_seen_expire(cc_inbox *inbox, int64_t now);
 

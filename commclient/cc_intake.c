@@ -12,15 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEAD_LINES_MAX 5   /* log lines about dead messages for one batch     */
+#define DEAD_LINES_MAX 5 /* log lines about dead messages for one batch     */
 
 /* A message of the batch that is new, and where it lies in the inbox. */
 struct accepted {
     const cc_envelope *envelope;
-    cc_app *app;          /* NULL: nobody is there                            */
+    cc_app *app; /* NULL: nobody is there                            */
     int64_t seq;
     int64_t expires;
-    int hold;             /* it goes into memory                              */
+    int hold; /* it goes into memory                              */
 };
 
 typedef struct taking {
@@ -28,7 +28,7 @@ typedef struct taking {
     const char *server;
     int64_t skew;
     int64_t now;
-    size_t count;         /* of accepted                                      */
+    size_t count; /* of accepted                                      */
     cc_intake *intake;
 } taking;
 
@@ -53,9 +53,10 @@ static cc_status bury(taking *t, const cc_envelope *e, const char *why)
 
     t->intake->buried++;
     if (t->intake->buried <= DEAD_LINES_MAX)
-        cc_log(CC_LOG_WARNING, "server '%s': a message cannot be used and goes to the"
-               " dead list: %s (id '%.*s', app '%.*s')", t->server, why, (int)id.len,
-               id.data, (int)app.len, app.data);
+        cc_log(CC_LOG_WARNING,
+               "server '%s': a message cannot be used and goes to the"
+               " dead list: %s (id '%.*s', app '%.*s')",
+               t->server, why, (int)id.len, id.data, (int)app.len, app.data);
     return cc_inbox_bury(t->d->inbox, t->server, app, id, why, e->raw, t->now);
 }
 
@@ -71,8 +72,8 @@ static void accept_message(taking *t, const cc_envelope *e, cc_app *app, int64_t
 
     if (t->count == t->d->accepted_room) {
         t->d->accepted_room = t->count ? t->count * 2 : 128;
-        t->d->accepted = cc_realloc(t->d->accepted,
-                                    t->d->accepted_room * sizeof(*t->d->accepted));
+        t->d->accepted =
+            cc_realloc(t->d->accepted, t->d->accepted_room * sizeof(*t->d->accepted));
     }
     a = &t->d->accepted[t->count++];
     a->envelope = e;
@@ -97,8 +98,9 @@ static cc_status take_message(taking *t, const cc_envelope *e)
     memcpy(app_name, e->app.data, e->app.len);
     app_name[e->app.len] = '\0';
     if (!cc_config_may_feed(t->d->config, t->server, app_name))
-        return bury(t, e, "the server may not feed this application"
-                          " (servers in [app NAME])");
+        return bury(t, e,
+                    "the server may not feed this application"
+                    " (servers in [app NAME])");
     if (e->expires > 0 && local_expiry(t, e) <= t->now) {
         t->intake->expired++;
         return CC_OK;
@@ -169,7 +171,7 @@ static void copy_to_watchers(const taking *t, const struct accepted *a)
     delivery.server = t->server;
     delivery.attempt = 1;
     TAILQ_FOREACH(s, &a->app->watchers, of_app)
-        s->client->calls->copy(s->client->baton, &delivery);
+    s->client->calls->copy(s->client->baton, &delivery);
 }
 
 static void hold_message(const taking *t, const struct accepted *a)
@@ -253,11 +255,15 @@ cc_status cc_dispatch_take(cc_dispatch *d, const char *server, const cc_batch *b
         return status;
     }
     if (out_intake->buried > DEAD_LINES_MAX)
-        cc_log(CC_LOG_WARNING, "server '%s': %zu more messages of this answer went to"
-               " the dead list", server, out_intake->buried - DEAD_LINES_MAX);
+        cc_log(CC_LOG_WARNING,
+               "server '%s': %zu more messages of this answer went to"
+               " the dead list",
+               server, out_intake->buried - DEAD_LINES_MAX);
     if (batch->has_gap) {
-        cc_log(CC_LOG_WARNING, "server '%s': messages are missing, the applications are"
-               " told", server);
+        cc_log(CC_LOG_WARNING,
+               "server '%s': messages are missing, the applications are"
+               " told",
+               server);
         tell_gaps(d);
     }
     hand_on(&t);
@@ -289,8 +295,10 @@ cc_status cc_dispatch_take_unusable(cc_dispatch *d, const char *server, cc_slice
     cc_slice none = { "", 0 };
     cc_status status = cc_inbox_begin(d->inbox);
 
-    cc_log(CC_LOG_WARNING, "server '%s': a message cannot be used and goes to the dead"
-           " list: %s", server, why);
+    cc_log(CC_LOG_WARNING,
+           "server '%s': a message cannot be used and goes to the dead"
+           " list: %s",
+           server, why);
     if (status == CC_OK)
         status = cc_inbox_bury(d->inbox, server, none, none, why, raw, now);
     if (status == CC_OK)

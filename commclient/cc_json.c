@@ -286,8 +286,8 @@ static int next_value(cc_json *json, nest *open, int *first)
 
     while (open->depth > 0) {
         int more = open->closing[open->depth - 1] == '}'
-                   ? cc_json_next_member(json, first, &ignored)
-                   : cc_json_next_element(json, first);
+                       ? cc_json_next_member(json, first, &ignored)
+                       : cc_json_next_element(json, first);
 
         if (more)
             return 1;
@@ -316,7 +316,8 @@ cc_status cc_json_skip(cc_json *json, cc_slice *out_value, unsigned *out_depth)
         if (c == '{' || c == '[') {
             open_bracket(json, &open);
             first = 1;
-        } else {
+        }
+        else {
             skip_scalar(json);
             first = 0;
         }

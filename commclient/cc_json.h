@@ -16,12 +16,12 @@
 #include "cc_memory.h"
 #include "cc_status.h"
 
-#define CC_JSON_DEPTH 512  /* levels that are read at all                     */
+#define CC_JSON_DEPTH 512 /* levels that are read at all                     */
 
 typedef struct cc_json {
-    const char *at;      /* next byte to read                                 */
+    const char *at; /* next byte to read                                 */
     const char *end;
-    int bad;             /* an error was found: nothing more is read          */
+    int bad; /* an error was found: nothing more is read          */
 } cc_json;
 
 void cc_json_init(cc_json *json, const char *data, size_t len);

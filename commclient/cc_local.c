@@ -21,7 +21,7 @@
 #include <event2/event.h>
 
 #define BACKLOG      64
-#define ACCEPT_PAUSE 1   /* s, when there are no descriptors                  */
+#define ACCEPT_PAUSE 1 /* s, when there are no descriptors                  */
 
 typedef struct connection {
     TAILQ_ENTRY(connection) link;
@@ -39,9 +39,9 @@ struct cc_local {
     struct event *retry;
     TAILQ_HEAD(, connection) connections;
     unsigned count;
-    int lock;          /* descriptor, -1: none                                */
-    int listener;      /* descriptor, -1: none                                */
-    int bound;         /* the socket file is ours                             */
+    int lock;     /* descriptor, -1: none                                */
+    int listener; /* descriptor, -1: none                                */
+    int bound;    /* the socket file is ours                             */
 };
 
 static char *format_error(const char *path, const char *what, int code)
@@ -142,7 +142,8 @@ static cc_status take_lock(cc_local *local, char **out_error)
     if (local->lock < 0) {
         *out_error = format_error(local->path, "cannot be locked", errno);
         status = CC_SYSTEM;
-    } else if (fcntl(local->lock, F_OFD_SETLK, &lock) != 0) {
+    }
+    else if (fcntl(local->lock, F_OFD_SETLK, &lock) != 0) {
         *out_error = format_error(local->path, "is in use by another agent", 0);
         status = CC_IN_USE;
     }
@@ -162,8 +163,8 @@ static cc_status remove_stale(cc_local *local, char **out_error)
         return CC_NOT_PERMITTED;
     }
     if (unlink(local->path) != 0) {
-        *out_error = format_error(local->path, "of a former agent cannot be removed",
-                                  errno);
+        *out_error =
+            format_error(local->path, "of a former agent cannot be removed", errno);
         return CC_SYSTEM;
     }
     return CC_OK;
@@ -215,8 +216,7 @@ static cc_status open_socket(cc_local *local, char **out_error)
     return status == CC_OK ? bind_socket(local, out_error) : status;
 }
 
-cc_status cc_local_open(const char *path, struct event_base *base,
-                        cc_dispatch *dispatch,
+cc_status cc_local_open(const char *path, struct event_base *base, cc_dispatch *dispatch,
                         void (*status)(void *baton, cc_buffer *out), void *baton,
                         cc_local **out_local, char **out_error)
 {

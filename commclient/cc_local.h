@@ -16,8 +16,8 @@
 
 struct event_base;
 
-#define CC_LINE_MAX    (CC_BODY_MAX + 4096)  /* bytes of a line, without LF   */
-#define CC_PEERS_MAX   256
+#define CC_LINE_MAX  (CC_BODY_MAX + 4096) /* bytes of a line, without LF   */
+#define CC_PEERS_MAX 256
 
 typedef struct cc_local cc_local;
 
@@ -28,8 +28,7 @@ typedef struct cc_local cc_local;
  * @return CC_OK; CC_IN_USE: another agent runs there; CC_NOT_PERMITTED:
  *         something else is there; CC_SYSTEM.
  */
-cc_status cc_local_open(const char *path, struct event_base *base,
-                        cc_dispatch *dispatch,
+cc_status cc_local_open(const char *path, struct event_base *base, cc_dispatch *dispatch,
                         void (*status)(void *baton, cc_buffer *out), void *baton,
                         cc_local **out_local, char **out_error);
 

@@ -112,11 +112,14 @@ void cc_buffer_add_json(cc_buffer *buffer, const char *data, size_t len)
         if (n == 0) {
             cc_buffer_add_text(buffer, "\\ufffd");
             n = 1;
-        } else if (c == '"' || c == '\\') {
+        }
+        else if (c == '"' || c == '\\') {
             cc_buffer_format(buffer, "\\%c", c);
-        } else if (c < 0x20 || c == 0x7f) {
+        }
+        else if (c < 0x20 || c == 0x7f) {
             cc_buffer_format(buffer, "\\u%04x", c);
-        } else {
+        }
+        else {
             cc_buffer_add(buffer, data, n);
         }
         data += n;

@@ -7,11 +7,11 @@
 #include "cc_compat.h"
 #include "cc_status.h"
 
-#define CC_APP_MAX    64   /* bytes, as in the protocol                       */
-#define CC_DEVICE_MAX 32   /* bytes, as in the protocol                       */
-#define CC_SERVER_MAX 64   /* bytes of the NAME in [server NAME]              */
-#define CC_ID_MAX     64   /* bytes; the server's have 22                     */
-#define CC_CURSOR_MAX 128  /* bytes; the server's have up to 37               */
+#define CC_APP_MAX    64  /* bytes, as in the protocol                       */
+#define CC_DEVICE_MAX 32  /* bytes, as in the protocol                       */
+#define CC_SERVER_MAX 64  /* bytes of the NAME in [server NAME]              */
+#define CC_ID_MAX     64  /* bytes; the server's have 22                     */
+#define CC_CURSOR_MAX 128 /* bytes; the server's have up to 37               */
 
 /** App, device and server: [A-Za-z0-9][A-Za-z0-9._-]*, up to `max` bytes.
  *  @return CC_OK or CC_BAD_NAME. */

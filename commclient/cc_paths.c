@@ -81,8 +81,7 @@ static char *user_runtime_directory(void)
     struct stat info;
 
     cc_buffer_format(&path, "/run/user/%lu", (unsigned long)geteuid());
-    if (stat(path.data, &info) == 0 && S_ISDIR(info.st_mode)
-        && info.st_uid == geteuid())
+    if (stat(path.data, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid())
         return path.data;
     cc_buffer_clear(&path);
     return NULL;

@@ -23,17 +23,17 @@ struct cc_peer {
     const cc_peer_calls *calls;
     void *baton;
     cc_dispatch *dispatch;
-    cc_client *client;          /* NULL: it is given nothing any more         */
+    cc_client *client; /* NULL: it is given nothing any more         */
     struct event *readable;
     struct event *writable;
-    struct event *flush;        /* made active by hand: send at once          */
+    struct event *flush; /* made active by hand: send at once          */
     struct evbuffer *out;
-    cc_buffer in;               /* a line that is not whole yet               */
-    size_t scanned;             /* bytes of it without a line feed            */
-    unsigned long left_out;     /* copies not sent since it was last told     */
+    cc_buffer in;           /* a line that is not whole yet               */
+    size_t scanned;         /* bytes of it without a line feed            */
+    unsigned long left_out; /* copies not sent since it was last told     */
     int descriptor;
-    int closing;                /* ends when all is sent                      */
-    int full;                   /* it was passed over for want of room        */
+    int closing; /* ends when all is sent                      */
+    int full;    /* it was passed over for want of room        */
 };
 
 /* ---- going out ------------------------------------------------------- */
@@ -139,9 +139,8 @@ static void call_acked(void *baton, const char *id)
     send_soon(peer);
 }
 
-static const cc_client_calls client_calls = {
-    call_has_room, call_message, call_copy, call_gap, call_acked
-};
+static const cc_client_calls client_calls = { call_has_room, call_message, call_copy,
+                                              call_gap, call_acked };
 
 /* ---- life ------------------------------------------------------------ */
 

@@ -17,7 +17,7 @@
 
 struct event_base;
 
-#define CC_PEER_FULL (1u << 20)   /* bytes waiting to go out                  */
+#define CC_PEER_FULL (1u << 20) /* bytes waiting to go out                  */
 
 typedef struct cc_peer cc_peer;
 

@@ -16,17 +16,17 @@
 
 #include <event2/event.h>
 
-#define MESSAGES_MAX    500      /* asked for in one answer                   */
-#define REFUSED_WAIT    300000   /* ms after 401 or 403: accounts lock        */
-#define REPLACED_WAIT   60000    /* ms                                        */
-#define REPLACED_CALM   600000   /* ms without being replaced: it is over     */
-#define SECRET_STEP     1000     /* ms between two looks at a secret file     */
-#define FULL_STEP       1000     /* ms between two looks at a full inbox      */
-#define RETRY_MAX       86400    /* s of Retry-After that are obeyed          */
-#define SKEW_LEAST      5000     /* ms; less is the network and the seconds   */
-#define QUICK_EMPTY     1000     /* ms; an empty answer before that is no hold*/
-#define ALONE_COUNT     100      /* good answers until batches are asked again*/
-#define DEAD_RAW_MAX    65536    /* bytes kept of an answer that is no batch  */
+#define MESSAGES_MAX  500    /* asked for in one answer                   */
+#define REFUSED_WAIT  300000 /* ms after 401 or 403: accounts lock        */
+#define REPLACED_WAIT 60000  /* ms                                        */
+#define REPLACED_CALM 600000 /* ms without being replaced: it is over     */
+#define SECRET_STEP   1000   /* ms between two looks at a secret file     */
+#define FULL_STEP     1000   /* ms between two looks at a full inbox      */
+#define RETRY_MAX     86400  /* s of Retry-After that are obeyed          */
+#define SKEW_LEAST    5000   /* ms; less is the network and the seconds   */
+#define QUICK_EMPTY   1000   /* ms; an empty answer before that is no hold*/
+#define ALONE_COUNT   100    /* good answers until batches are asked again*/
+#define DEAD_RAW_MAX  65536  /* bytes kept of an answer that is no batch  */
 
 static const char *const names[] = {
 #define CC_POLLER_NAME(name, word, text) word,
@@ -49,21 +49,21 @@ struct cc_poller {
     cc_batch batch;
     cc_secret password, token;
     cc_poller_state state;
-    long state_code;          /* what sets two of the same state apart        */
-    int64_t state_since;      /* ms since 1970                                */
-    int64_t next_try;         /* ms since 1970; 0: polling now                */
-    int64_t refused_until;    /* ms, monotonic                                */
-    int64_t replaced_last;    /* ms, monotonic; 0: never                      */
-    int granted;              /* s the server holds; -1: not known            */
-    int held;                 /* the poll on its way asks to be held          */
-    int cut_before;           /* the poll before was cut, too                 */
-    int alone;                /* ask for one message at a time, this often    */
-    int without_cursor;       /* the server did not take the cursor           */
-    int know_cursor;          /* `cursor` is what the inbox says              */
+    long state_code;       /* what sets two of the same state apart        */
+    int64_t state_since;   /* ms since 1970                                */
+    int64_t next_try;      /* ms since 1970; 0: polling now                */
+    int64_t refused_until; /* ms, monotonic                                */
+    int64_t replaced_last; /* ms, monotonic; 0: never                      */
+    int granted;           /* s the server holds; -1: not known            */
+    int held;              /* the poll on its way asks to be held          */
+    int cut_before;        /* the poll before was cut, too                 */
+    int alone;             /* ask for one message at a time, this often    */
+    int without_cursor;    /* the server did not take the cursor           */
+    int know_cursor;       /* `cursor` is what the inbox says              */
     char cursor[CC_CURSOR_MAX + 1];
-    char detail[256];         /* of the state, for the status                 */
-    int64_t received;         /* messages taken over                          */
-    int64_t last_message;     /* ms since 1970; 0: none yet                   */
+    char detail[256];     /* of the state, for the status                 */
+    int64_t received;     /* messages taken over                          */
+    int64_t last_message; /* ms since 1970; 0: none yet                   */
 };
 
 const char *cc_poller_state_name(cc_poller_state state)
@@ -95,11 +95,11 @@ static int is_worth_saying(const cc_poller *p, cc_poller_state before)
     return p->state != CC_POLLER_REPLACED;
 }
 
-static void set_state(cc_poller *p, cc_poller_state state, long code,
-                      const char *format, ...) CC_PRINTF(4, 5);
+static void set_state(cc_poller *p, cc_poller_state state, long code, const char *format,
+                      ...) CC_PRINTF(4, 5);
 
-static void set_state(cc_poller *p, cc_poller_state state, long code,
-                      const char *format, ...)
+static void set_state(cc_poller *p, cc_poller_state state, long code, const char *format,
+                      ...)
 {
     cc_poller_state before = p->state;
     int changed = state != before || code != p->state_code;
@@ -193,14 +193,18 @@ static void send_poll(cc_poller *p)
 static void poll_now(cc_poller *p)
 {
     if (cc_dispatch_is_full(p->dispatch)) {
-        set_state(p, CC_POLLER_FULL, 0, "not polled: the inbox holds as much as"
+        set_state(p, CC_POLLER_FULL, 0,
+                  "not polled: the inbox holds as much as"
                   " inbox_max allows; the server keeps the rest");
         wait_ms(p, FULL_STEP);
-    } else if (read_secrets(p) != CC_OK) {
+    }
+    else if (read_secrets(p) != CC_OK) {
         wait_ms(p, SECRET_STEP);
-    } else if (read_cursor(p) != CC_OK) {
+    }
+    else if (read_cursor(p) != CC_OK) {
         back_off(p);
-    } else {
+    }
+    else {
         send_poll(p);
     }
 }
@@ -236,8 +240,10 @@ static void note_connected(cc_poller *p)
 
 static void note_storage(cc_poller *p)
 {
-    set_state(p, CC_POLLER_STORAGE, 0, "nothing is taken over, the inbox cannot be"
-              " used: %s", cc_dispatch_error(p->dispatch));
+    set_state(p, CC_POLLER_STORAGE, 0,
+              "nothing is taken over, the inbox cannot be"
+              " used: %s",
+              cc_dispatch_error(p->dispatch));
     back_off(p);
 }
 
@@ -269,11 +275,11 @@ static void take_unusable(cc_poller *p, const cc_answer *answer, const char *why
 
     if (raw.len > DEAD_RAW_MAX)
         raw.len = DEAD_RAW_MAX;
-    if (p->alone > 0
-        && cc_batch_peek_cursor(answer->body, answer->len, &cursor) == CC_OK
+    if (p->alone > 0 && cc_batch_peek_cursor(answer->body, answer->len, &cursor) == CC_OK
         && !is_current(p, cursor)) {
         if (cc_dispatch_take_unusable(p->dispatch, p->server->name, cursor, why, raw,
-                                      cc_time_now()) != CC_OK) {
+                                      cc_time_now())
+            != CC_OK) {
             note_storage(p);
             return;
         }
@@ -294,7 +300,8 @@ static void take_batch(cc_poller *p, const cc_answer *answer)
     int repeated = is_current(p, p->batch.cursor);
 
     if (cc_dispatch_take(p->dispatch, p->server->name, &p->batch, skew_of(answer, now),
-                         now, &intake) != CC_OK) {
+                         now, &intake)
+        != CC_OK) {
         note_storage(p);
         return;
     }
@@ -316,14 +323,19 @@ static void take_batch(cc_poller *p, const cc_answer *answer)
 static void on_messages(cc_poller *p, const cc_answer *answer)
 {
     if (strcmp(answer->content_type, "application/json") != 0) {
-        set_state(p, CC_POLLER_FAULTY, 2, "answers with '%s' where JSON is due: url must"
-                  " be that of the poll handler", answer->content_type);
+        set_state(p, CC_POLLER_FAULTY, 2,
+                  "answers with '%s' where JSON is due: url must"
+                  " be that of the poll handler",
+                  answer->content_type);
         back_off(p);
-    } else if (answer->too_large) {
+    }
+    else if (answer->too_large) {
         take_unusable(p, answer, "the answer is larger than the agent takes");
-    } else if (cc_batch_parse(&p->batch, answer->body, answer->len) != CC_OK) {
+    }
+    else if (cc_batch_parse(&p->batch, answer->body, answer->len) != CC_OK) {
         take_unusable(p, answer, "the answer is not a batch of messages");
-    } else {
+    }
+    else {
         take_batch(p, answer);
     }
 }
@@ -358,10 +370,13 @@ static void on_nothing(cc_poller *p, const cc_answer *answer)
 
 static void on_refused(cc_poller *p, const cc_answer *answer)
 {
-    set_state(p, CC_POLLER_REFUSED, answer->status, "refused with %ld: trying again in"
-              " five minutes%s", answer->status,
+    set_state(p, CC_POLLER_REFUSED, answer->status,
+              "refused with %ld: trying again in"
+              " five minutes%s",
+              answer->status,
               p->server->password_file != NULL || p->server->token_file != NULL
-              ? ", or when the secret file changes" : "");
+                  ? ", or when the secret file changes"
+                  : "");
     p->refused_until = cc_time_monotonic() + REFUSED_WAIT;
     wait_ms(p, SECRET_STEP);
     p->next_try = cc_time_now() + REFUSED_WAIT;
@@ -369,8 +384,10 @@ static void on_refused(cc_poller *p, const cc_answer *answer)
 
 static void on_replaced(cc_poller *p)
 {
-    set_state(p, CC_POLLER_REPLACED, 0, "another agent uses the device name '%s';"
-              " polling once a minute until it stops", p->server->device);
+    set_state(p, CC_POLLER_REPLACED, 0,
+              "another agent uses the device name '%s';"
+              " polling once a minute until it stops",
+              p->server->device);
     p->replaced_last = cc_time_monotonic();
     wait_ms(p, REPLACED_WAIT + cc_backoff_random(&p->backoff, 1000));
 }
@@ -385,8 +402,10 @@ static void on_other_status(cc_poller *p, const cc_answer *answer)
         return;
     }
     if (answer->status == 400 && p->cursor[0] != '\0' && !p->without_cursor) {
-        cc_log(CC_LOG_WARNING, "server '%s': does not take its cursor: beginning with the"
-               " oldest message it keeps", p->server->name);
+        cc_log(CC_LOG_WARNING,
+               "server '%s': does not take its cursor: beginning with the"
+               " oldest message it keeps",
+               p->server->name);
         p->without_cursor = 1;
     }
     if (answer->retry_after > 0) {
@@ -396,11 +415,15 @@ static void on_other_status(cc_poller *p, const cc_answer *answer)
         return;
     }
     if (answer->status >= 300 && answer->status < 400)
-        set_state(p, CC_POLLER_FAULTY, answer->status, "answered %ld: redirects are not"
-                  " followed, url must be that of the poll handler", answer->status);
+        set_state(p, CC_POLLER_FAULTY, answer->status,
+                  "answered %ld: redirects are not"
+                  " followed, url must be that of the poll handler",
+                  answer->status);
     else
-        set_state(p, CC_POLLER_FAULTY, answer->status, "answered %ld%s%s: trying again"
-                  " with growing pauses", answer->status, type[0] ? " " : "", type);
+        set_state(p, CC_POLLER_FAULTY, answer->status,
+                  "answered %ld%s%s: trying again"
+                  " with growing pauses",
+                  answer->status, type[0] ? " " : "", type);
     back_off(p);
 }
 
@@ -413,8 +436,10 @@ static void on_no_answer(cc_poller *p, const cc_answer *answer)
         wait_ms(p, cc_backoff_random(&p->backoff, 1000));
         return;
     }
-    set_state(p, CC_POLLER_UNREACHABLE, 0, "cannot be reached: %s; trying again with"
-              " growing pauses", answer->error);
+    set_state(p, CC_POLLER_UNREACHABLE, 0,
+              "cannot be reached: %s; trying again with"
+              " growing pauses",
+              answer->error);
     back_off(p);
 }
 
@@ -479,8 +504,8 @@ cc_status cc_poller_check_secrets(const cc_server_config *server, char **out_err
 
     *out_error = NULL;
     memset(&secret, 0, sizeof(secret));
-    secret.path = server->password_file != NULL ? server->password_file
-                                                : server->token_file;
+    secret.path =
+        server->password_file != NULL ? server->password_file : server->token_file;
     if (secret.path == NULL)
         return CC_OK;
     status = cc_secret_read(&secret);
@@ -508,8 +533,9 @@ void cc_poller_write_status(const cc_poller *p, cc_buffer *out)
 {
     cc_buffer_format(out, "{\"name\":\"%s\",\"url\":", p->server->name);
     cc_buffer_add_json(out, p->server->url, strcspn(p->server->url, "?"));
-    cc_buffer_format(out, ",\"device\":\"%s\",\"state\":\"%s\",\"detail\":",
-                     p->server->device, names[p->state]);
+    cc_buffer_format(out,
+                     ",\"device\":\"%s\",\"state\":\"%s\",\"detail\":", p->server->device,
+                     names[p->state]);
     cc_buffer_add_json_text(out, p->detail);
     write_time(out, "since", p->state_since);
     write_time(out, "next_try", p->next_try);

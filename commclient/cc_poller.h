@@ -21,23 +21,23 @@
 struct event_base;
 
 /* name: of "state" in {"status":...}; text: for people */
-#define CC_POLLER_STATES(X)                                                   \
-    X(STARTING,    "starting",    "starting")                                 \
-    X(CONNECTED,   "connected",   "connected, waiting for messages")          \
-    X(UNREACHABLE, "unreachable", "cannot be reached")                        \
-    X(REFUSED,     "refused",     "refuses this user")                        \
-    X(REPLACED,    "replaced",    "serves another agent with the same device name") \
-    X(BUSY,        "busy",        "asked to come back later")                 \
-    X(FAULTY,      "faulty",      "does not answer as it should")             \
-    X(SECRET,      "secret",      "password or token file cannot be used")    \
-    X(FULL,        "full",        "not polled: the inbox is full")            \
-    X(STORAGE,     "storage",     "not polled: the inbox cannot be used")
+#define CC_POLLER_STATES(X)                                                              \
+    X(STARTING, "starting", "starting")                                                  \
+    X(CONNECTED, "connected", "connected, waiting for messages")                         \
+    X(UNREACHABLE, "unreachable", "cannot be reached")                                   \
+    X(REFUSED, "refused", "refuses this user")                                           \
+    X(REPLACED, "replaced", "serves another agent with the same device name")            \
+    X(BUSY, "busy", "asked to come back later")                                          \
+    X(FAULTY, "faulty", "does not answer as it should")                                  \
+    X(SECRET, "secret", "password or token file cannot be used")                         \
+    X(FULL, "full", "not polled: the inbox is full")                                     \
+    X(STORAGE, "storage", "not polled: the inbox cannot be used")
 
 typedef enum {
 #define CC_POLLER_ENUM(name, word, text) CC_POLLER_##name,
     CC_POLLER_STATES(CC_POLLER_ENUM)
 #undef CC_POLLER_ENUM
-    CC_POLLER_STATE_COUNT
+        CC_POLLER_STATE_COUNT
 } cc_poller_state;
 
 const char *cc_poller_state_name(cc_poller_state state);

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PENDING_MAX       1024        /* messages in memory not yet given     */
-#define PENDING_BYTES_MAX (2u << 20)  /* bytes of their bodies                */
-#define LOAD_LEAST        32          /* messages read from the inbox at once */
+#define PENDING_MAX       1024       /* messages in memory not yet given     */
+#define PENDING_BYTES_MAX (2u << 20) /* bytes of their bodies                */
+#define LOAD_LEAST        32         /* messages read from the inbox at once */
 
 static uint32_t hash_bytes(const char *data, size_t len)
 {
@@ -32,8 +32,7 @@ cc_app *cc_queue_find_app(cc_dispatch *d, const char *data, size_t len)
 {
     cc_app *app = d->apps[hash_bytes(data, len) % CC_APP_BUCKETS];
 
-    while (app != NULL
-           && (strlen(app->name) != len || memcmp(app->name, data, len) != 0))
+    while (app != NULL && (strlen(app->name) != len || memcmp(app->name, data, len) != 0))
         app = app->next;
     return app;
 }
@@ -152,7 +151,8 @@ static void unlink_message(cc_message *message)
         TAILQ_REMOVE(&message->owner->given, message, link);
         message->owner->count--;
         message->owner = NULL;
-    } else {
+    }
+    else {
         TAILQ_REMOVE(&message->app->pending, message, link);
         message->app->pending_count--;
     }
@@ -240,7 +240,8 @@ void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription)
         app->pending_count++;
         remember_attempt(d, message);
     }
-    TAILQ_FOREACH(gap, &app->gaps, link) {
+    TAILQ_FOREACH(gap, &app->gaps, link)
+    {
         if (gap->owner == subscription)
             gap->owner = NULL;
     }
@@ -284,7 +285,8 @@ static int load_limit(const cc_app *app)
     const cc_subscription *s;
     int limit = 0;
 
-    TAILQ_FOREACH(s, &app->takers, of_app) {
+    TAILQ_FOREACH(s, &app->takers, of_app)
+    {
         limit += s->window;
         if (limit >= PENDING_MAX / 2)
             return PENDING_MAX;
@@ -367,7 +369,8 @@ static cc_subscription *find_taker(const cc_app *app)
 {
     cc_subscription *s;
 
-    TAILQ_FOREACH(s, &app->takers, of_app) {
+    TAILQ_FOREACH(s, &app->takers, of_app)
+    {
         if (s->count < s->window && has_room(s))
             return s;
     }
@@ -380,10 +383,12 @@ static void give_gaps(cc_app *app)
     cc_gap_notice notice;
     cc_gap *gap;
 
-    TAILQ_FOREACH(gap, &app->gaps, link) {
+    TAILQ_FOREACH(gap, &app->gaps, link)
+    {
         if (gap->owner != NULL)
             continue;
-        TAILQ_FOREACH(s, &app->takers, of_app) {
+        TAILQ_FOREACH(s, &app->takers, of_app)
+        {
             if (has_room(s))
                 break;
         }
@@ -429,9 +434,11 @@ void cc_queue_pump(cc_dispatch *d, cc_app *app)
         status = give_message(d, s, message);
         if (status == CC_OK) {
             move_to_subscription(s, message);
-        } else if (status == CC_EMPTY) {
+        }
+        else if (status == CC_EMPTY) {
             cc_queue_drop(d, message);
-        } else {
+        }
+        else {
             cc_dispatch_note(d, status);
             return;
         }
@@ -447,7 +454,8 @@ static void note_gap(void *baton, const char *server, const char *id, int64_t co
 
     if (strlen(id) >= sizeof(gap->id) || strlen(server) >= sizeof(gap->server))
         return;
-    TAILQ_FOREACH(gap, &app->gaps, link) {
+    TAILQ_FOREACH(gap, &app->gaps, link)
+    {
         if (strcmp(gap->id, id) == 0) {
             gap->listed = 1;
             return;
@@ -466,7 +474,7 @@ void cc_queue_read_gaps(cc_dispatch *d, cc_app *app)
     cc_gap *gap, *next;
 
     TAILQ_FOREACH(gap, &app->gaps, link)
-        gap->listed = 0;
+    gap->listed = 0;
     if (cc_inbox_gaps(d->inbox, app->name, note_gap, app) != CC_OK)
         return;
     for (gap = TAILQ_FIRST(&app->gaps); gap != NULL; gap = next) {

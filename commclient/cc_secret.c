@@ -74,7 +74,8 @@ static cc_status check_text(cc_secret *secret, char *text, size_t len)
         return refuse(secret, CC_MALFORMED, "is empty");
     for (i = 0; i < len; i++) {
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            return refuse(secret, CC_MALFORMED, "holds more than one line, or control"
+            return refuse(secret, CC_MALFORMED,
+                          "holds more than one line, or control"
                           " characters");
     }
     return CC_OK;

@@ -13,14 +13,14 @@
 
 #include <sys/stat.h>
 
-#define CC_SECRET_MAX 4096  /* bytes                                          */
+#define CC_SECRET_MAX 4096 /* bytes                                          */
 
 /* All zero, with a path, is a secret not read yet. */
 typedef struct cc_secret {
-    const char *path;      /* not owned                                       */
-    char *text;            /* NULL: not read, or refused                      */
-    struct stat seen;      /* the file when it was read last                  */
-    char error[512];       /* why it was refused                              */
+    const char *path; /* not owned                                       */
+    char *text;       /* NULL: not read, or refused                      */
+    struct stat seen; /* the file when it was read last                  */
+    char error[512];  /* why it was refused                              */
 } cc_secret;
 
 /** Read it if it changed since. @return CC_OK; CC_NOT_PERMITTED: others can

@@ -9,9 +9,9 @@
 #include "cc_compat.h"
 #include "cc_inbox_private.h"
 
-#define DAY          86400000  /* ms                                          */
-#define SEEN_DAYS    40        /* longer than any server keeps by default     */
-#define HORIZON_DAYS 400       /* later expiries count as never               */
+#define DAY          86400000 /* ms                                          */
+#define SEEN_DAYS    40       /* longer than any server keeps by default     */
+#define HORIZON_DAYS 400      /* later expiries count as never               */
 
 static int64_t bucket_of(int64_t expires, int64_t now, int *out_certain)
 {
@@ -38,8 +38,7 @@ static cc_status next_bucket(cc_inbox *inbox, int64_t after, int64_t *out_day)
 }
 
 /* CC_OK: it is in this bucket; CC_EMPTY: not. Any server: NULL. */
-static cc_status ask_bucket(cc_inbox *inbox, int64_t day, cc_slice id,
-                            const char *server)
+static cc_status ask_bucket(cc_inbox *inbox, int64_t day, cc_slice id, const char *server)
 {
     int which = server != NULL ? CC_SQL_SEEN_FIND : CC_SQL_SEEN_FIND_ID;
     sqlite3_stmt *statement = cc_inbox_statement(inbox, which);
@@ -69,16 +68,16 @@ static cc_status ask_all_buckets(cc_inbox *inbox, cc_slice id, const char *serve
     }
 }
 
-cc_status cc_seen_add(cc_inbox *inbox, const char *server, cc_slice id,
-                      int64_t expires, int64_t now)
+cc_status cc_seen_add(cc_inbox *inbox, const char *server, cc_slice id, int64_t expires,
+                      int64_t now)
 {
     int certain;
     int64_t day = bucket_of(expires, now, &certain);
     sqlite3_stmt *statement;
     cc_status status;
 
-    status = certain ? ask_bucket(inbox, day, id, server)
-                     : ask_all_buckets(inbox, id, server);
+    status =
+        certain ? ask_bucket(inbox, day, id, server) : ask_all_buckets(inbox, id, server);
     if (status != CC_EMPTY)
         return status == CC_OK ? CC_DUPLICATE : status;
     statement = cc_inbox_statement(inbox, CC_SQL_SEEN_ADD);

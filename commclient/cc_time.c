@@ -108,8 +108,8 @@ cc_status cc_time_parse(const char *data, size_t len, int64_t *out_time)
     take_one_of(&r, "-");
     parts.tm_mon = take_number(&r, 2, 1, 12) - 1;
     take_one_of(&r, "-");
-    parts.tm_mday = take_number(&r, 2, 1,
-                                days_of_month(parts.tm_year + 1900, parts.tm_mon + 1));
+    parts.tm_mday =
+        take_number(&r, 2, 1, days_of_month(parts.tm_year + 1900, parts.tm_mon + 1));
     take_one_of(&r, "Tt");
     parts.tm_hour = take_number(&r, 2, 0, 23);
     take_one_of(&r, ":");

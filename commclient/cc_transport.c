@@ -21,7 +21,7 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 
-#define BODY_KEEP (4u << 20)  /* bytes of buffer kept between answers          */
+#define BODY_KEEP (4u << 20) /* bytes of buffer kept between answers          */
 
 struct cc_transport {
     struct event_base *base;
@@ -39,7 +39,7 @@ struct cc_exchange {
     struct event *deadline;
     cc_buffer body;
     cc_answer answer;
-    int64_t started;          /* ms, monotonic                                */
+    int64_t started; /* ms, monotonic                                */
     int active;
     char error[CURL_ERROR_SIZE];
 };
@@ -245,11 +245,14 @@ static size_t on_header(char *data, size_t size, size_t count, void *baton)
             memcpy(x->answer.cursor, value.data, value.len);
             x->answer.cursor[value.len] = '\0';
         }
-    } else if (is_header(line, "Content-Type", &value)) {
+    }
+    else if (is_header(line, "Content-Type", &value)) {
         read_content_type(&x->answer, value);
-    } else if (is_header(line, "Preference-Applied", &value)) {
+    }
+    else if (is_header(line, "Preference-Applied", &value)) {
         read_granted(&x->answer, value);
-    } else if (is_header(line, "Date", &value)) {
+    }
+    else if (is_header(line, "Date", &value)) {
         read_date(&x->answer, value);
     }
     return line.len;
@@ -366,7 +369,8 @@ static void set_credentials(cc_exchange *x, const cc_poll *poll)
     if (poll->token != NULL) {
         curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         curl_easy_setopt(x->easy, CURLOPT_XOAUTH2_BEARER, poll->token);
-    } else if (poll->password != NULL) {
+    }
+    else if (poll->password != NULL) {
         curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
         curl_easy_setopt(x->easy, CURLOPT_USERNAME, x->server->user);
         curl_easy_setopt(x->easy, CURLOPT_PASSWORD, poll->password);

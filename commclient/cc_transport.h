@@ -16,41 +16,41 @@
 
 struct event_base;
 
-#define CC_ANSWER_MAX (32u << 20)  /* bytes                                   */
-#define CC_ANSWER_LAG 10           /* s beyond the wait until a head is there */
-#define CC_STALL      30           /* s between two pieces of a body          */
+#define CC_ANSWER_MAX (32u << 20) /* bytes                                   */
+#define CC_ANSWER_LAG 10          /* s beyond the wait until a head is there */
+#define CC_STALL      30          /* s between two pieces of a body          */
 
 typedef struct cc_transport cc_transport;
 typedef struct cc_exchange cc_exchange;
 
 typedef struct cc_poll {
-    const char *url;         /* with the query                                */
-    const char *cursor;      /* Last-Event-ID; NULL: none                     */
-    int wait;                /* s to be held; 0: answer now                   */
-    int granted;             /* s that the server held the last time, or wait */
-    const char *password;    /* NULL: none                                    */
-    const char *token;       /* NULL: none                                    */
+    const char *url;      /* with the query                                */
+    const char *cursor;   /* Last-Event-ID; NULL: none                     */
+    int wait;             /* s to be held; 0: answer now                   */
+    int granted;          /* s that the server held the last time, or wait */
+    const char *password; /* NULL: none                                    */
+    const char *token;    /* NULL: none                                    */
 } cc_poll;
 
 typedef enum {
-    CC_ANSWERED,             /* there is a status                             */
-    CC_CUT,                  /* the request went out, no whole answer came    */
+    CC_ANSWERED, /* there is a status                             */
+    CC_CUT,      /* the request went out, no whole answer came    */
     CC_NO_CONNECTION
 } cc_answer_kind;
 
 typedef struct cc_answer {
     cc_answer_kind kind;
-    const char *error;       /* unless answered: text                         */
-    long status;             /* of HTTP                                       */
-    char content_type[64];   /* lower case, without parameters                */
-    char cursor[CC_CURSOR_MAX + 1];   /* Comm-Cursor, "": none                */
-    int64_t retry_after;     /* s; -1: not said                               */
-    int granted;             /* Preference-Applied: wait=N; -1: not said      */
-    int64_t date;            /* ms since 1970; 0: not said                    */
-    int64_t duration;        /* ms from start to end                          */
-    const char *body;        /* never NULL                                    */
+    const char *error;              /* unless answered: text                         */
+    long status;                    /* of HTTP                                       */
+    char content_type[64];          /* lower case, without parameters                */
+    char cursor[CC_CURSOR_MAX + 1]; /* Comm-Cursor, "": none                */
+    int64_t retry_after;            /* s; -1: not said                               */
+    int granted;                    /* Preference-Applied: wait=N; -1: not said      */
+    int64_t date;                   /* ms since 1970; 0: not said                    */
+    int64_t duration;               /* ms from start to end                          */
+    const char *body;               /* never NULL                                    */
     size_t len;
-    int too_large;           /* `body` is only the beginning                  */
+    int too_large; /* `body` is only the beginning                  */
 } cc_answer;
 
 /** @return NULL when libcurl cannot be used. */

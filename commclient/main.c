@@ -20,7 +20,8 @@ static void print_overview(FILE *out)
         fprintf(out, "  %-7s %.*s\n", verbs[i]->name,
                 (int)strcspn(verbs[i]->help, ":.\n"), verbs[i]->help);
     fputs("\n'commclient VERB --help' says more; 'commclient --version' says which one\n"
-          "this is.\n", out);
+          "this is.\n",
+          out);
 }
 
 int main(int argc, char **argv)

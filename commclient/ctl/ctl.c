@@ -28,8 +28,10 @@ int ctl_print_help(const ctl_verb *verb)
 
 int ctl_print_usage(const ctl_verb *verb)
 {
-    fprintf(stderr, "usage: commclient %s %s\n"
-            "'commclient %s --help' says more\n", verb->name, verb->args, verb->name);
+    fprintf(stderr,
+            "usage: commclient %s %s\n"
+            "'commclient %s --help' says more\n",
+            verb->name, verb->args, verb->name);
     return CTL_USAGE;
 }
 
@@ -93,8 +95,8 @@ int ctl_connect(const char *path, ctl_connection *out_connection)
     }
     strcpy(address.sun_path, path);
     out_connection->descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(out_connection->descriptor, (struct sockaddr *)&address,
-                sizeof(address)) == 0)
+    if (connect(out_connection->descriptor, (struct sockaddr *)&address, sizeof(address))
+        == 0)
         return CTL_OK;
     if (errno == ENOENT || errno == ECONNREFUSED)
         ctl_complain("no agent runs on '%s': start one with 'commclient run'", path);

@@ -13,15 +13,15 @@ enum {
     CTL_OK = 0,
     CTL_FAILED = 1,
     CTL_USAGE = 2,
-    CTL_NO_AGENT = 3,    /* none runs on the socket, or it went away          */
+    CTL_NO_AGENT = 3, /* none runs on the socket, or it went away          */
     CTL_CONFIG = 4,
-    CTL_IN_USE = 5       /* another agent runs                                */
+    CTL_IN_USE = 5 /* another agent runs                                */
 };
 
 typedef struct ctl_verb {
     const char *name;
     const char *args;
-    const char *help;    /* first line: what it does; then options, and more  */
+    const char *help; /* first line: what it does; then options, and more  */
     int (*run)(const struct ctl_verb *verb, int argc, char **argv);
 } ctl_verb;
 
@@ -46,7 +46,7 @@ char *ctl_find_socket(const char *socket, const char *config);
 typedef struct ctl_connection {
     int descriptor;
     cc_buffer in;
-    size_t taken;        /* bytes of `in` that were handed out                */
+    size_t taken; /* bytes of `in` that were handed out                */
 } ctl_connection;
 
 /** @return CTL_OK, or CTL_NO_AGENT after a complaint. */

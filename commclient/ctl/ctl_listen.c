@@ -18,8 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define POLL_STEP 1000    /* ms between two looks whether to stop             */
-#define ACK_WAIT  10000   /* ms for the last acknowledgements                 */
+#define POLL_STEP 1000  /* ms between two looks whether to stop             */
+#define ACK_WAIT  10000 /* ms for the last acknowledgements                 */
 
 typedef enum { SHOW_LINE, SHOW_DATA, SHOW_JSON } show_kind;
 
@@ -28,7 +28,7 @@ typedef struct options {
     const char *socket;
     const char *app;
     show_kind show;
-    unsigned long count;   /* messages to show; 0: no end                     */
+    unsigned long count; /* messages to show; 0: no end                     */
     int take;
     int no_ack;
     int help;
@@ -38,7 +38,7 @@ typedef struct listening {
     options given;
     ctl_connection connection;
     unsigned long shown;
-    unsigned long unanswered;   /* acknowledgements sent and not answered     */
+    unsigned long unanswered; /* acknowledgements sent and not answered     */
     int is_terminal;
     int done;
     int status;
@@ -88,17 +88,15 @@ static int read_option(int c, options *out)
 
 static int read_options(int argc, char **argv, options *out)
 {
-    static const struct option known[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "socket", required_argument, NULL, 's' },
-        { "take", no_argument, NULL, 't' },
-        { "no-ack", no_argument, NULL, 'k' },
-        { "json", no_argument, NULL, 'j' },
-        { "data", no_argument, NULL, 'd' },
-        { "count", required_argument, NULL, 'n' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 }
-    };
+    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
+                                           { "socket", required_argument, NULL, 's' },
+                                           { "take", no_argument, NULL, 't' },
+                                           { "no-ack", no_argument, NULL, 'k' },
+                                           { "json", no_argument, NULL, 'j' },
+                                           { "data", no_argument, NULL, 'd' },
+                                           { "count", required_argument, NULL, 'n' },
+                                           { "help", no_argument, NULL, 'h' },
+                                           { NULL, 0, NULL, 0 } };
     int c;
 
     while ((c = getopt_long(argc, argv, "c:s:tjdn:h", known, NULL)) != -1) {
@@ -132,7 +130,8 @@ static void print_safely(const listening *l, const char *data, size_t len)
             || (c == 0xc2 && (unsigned char)data[1] < 0xa0)) {
             fputc('?', stdout);
             n = n > 0 ? n : 1;
-        } else {
+        }
+        else {
             fwrite(data, 1, n, stdout);
         }
         data += n;
@@ -171,8 +170,8 @@ typedef struct message {
     char id[CC_ID_MAX + 1];
     char from[256 * 6 + 1];
     char time[64];
-    cc_slice whole;        /* the object                                      */
-    cc_slice data;         /* as written                                      */
+    cc_slice whole; /* the object                                      */
+    cc_slice data;  /* as written                                      */
     int base64;
 } message;
 
@@ -206,7 +205,8 @@ static void print_message(const listening *l, const message *m)
 {
     if (l->given.show == SHOW_JSON) {
         print_safely(l, m->whole.data, m->whole.len);
-    } else {
+    }
+    else {
         if (l->given.show == SHOW_LINE) {
             print_safely(l, m->time, strlen(m->time));
             fputs("  ", stdout);
@@ -343,11 +343,14 @@ static void take_line(listening *l, cc_slice line)
     while (cc_json_next_member(&json, &first, &name)) {
         if (cc_slice_is(name, "message")) {
             take_message(l, &json);
-        } else if (cc_slice_is(name, "gap")) {
+        }
+        else if (cc_slice_is(name, "gap")) {
             take_gap(l, &json);
-        } else if (cc_slice_is(name, "error")) {
+        }
+        else if (cc_slice_is(name, "error")) {
             take_error(l, &json);
-        } else {
+        }
+        else {
             l->unanswered -= cc_slice_is(name, "acked") && l->unanswered > 0;
             cc_json_skip(&json, NULL, NULL);
         }
@@ -371,11 +374,13 @@ static void listen_on(listening *l)
         status = ctl_receive(&l->connection, POLL_STEP, &line);
         if (status == CC_OK) {
             take_line(l, line);
-        } else if (status == CC_CLOSED) {
+        }
+        else if (status == CC_CLOSED) {
             ctl_complain("the agent has gone away");
             l->status = CTL_NO_AGENT;
             return;
-        } else if (is_finished(l)) {
+        }
+        else if (is_finished(l)) {
             waited += POLL_STEP;
         }
     }
@@ -439,8 +444,7 @@ static int run(const ctl_verb *verb, int argc, char **argv)
 }
 
 const ctl_verb ctl_listen = {
-    "listen",
-    "APP [--take] [--no-ack] [--json | --data] [--count N]",
+    "listen", "APP [--take] [--no-ack] [--json | --data] [--count N]",
     "Show the messages of an application as they arrive: copies, so that nothing is\n"
     "taken away from the application.\n"
     "\n"

@@ -21,14 +21,12 @@ typedef struct options {
 
 static int read_options(int argc, char **argv, options *out)
 {
-    static const struct option known[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "socket", required_argument, NULL, 's' },
-        { "inbox", required_argument, NULL, 'i' },
-        { "verbose", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 }
-    };
+    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
+                                           { "socket", required_argument, NULL, 's' },
+                                           { "inbox", required_argument, NULL, 'i' },
+                                           { "verbose", no_argument, NULL, 'v' },
+                                           { "help", no_argument, NULL, 'h' },
+                                           { NULL, 0, NULL, 0 } };
     int c;
 
     while ((c = getopt_long(argc, argv, "c:s:i:vh", known, NULL)) != -1) {
@@ -121,8 +119,7 @@ static int run(const ctl_verb *verb, int argc, char **argv)
 }
 
 const ctl_verb ctl_run = {
-    "run",
-    "[--config FILE] [--socket PATH] [--inbox PATH]",
+    "run", "[--config FILE] [--socket PATH] [--inbox PATH]",
     "Run the agent: poll the servers, keep what comes in the inbox, and hand it to\n"
     "the local applications. It stays in the foreground and logs to stderr.\n"
     "\n"

@@ -13,8 +13,8 @@
 
 #include <json.h>
 
-#define ANSWER_WAIT 5000   /* ms                                              */
-#define DEPTH       128    /* of nesting that json-c reads                    */
+#define ANSWER_WAIT 5000 /* ms                                              */
+#define DEPTH       128  /* of nesting that json-c reads                    */
 
 static const char *text_of(struct json_object *object, const char *name)
 {
@@ -207,9 +207,9 @@ static int show(const char *socket, int as_json)
         return CTL_NO_AGENT;
     }
     if (as_json)
-        puts(json_object_to_json_string_ext(status, JSON_C_TO_STRING_PRETTY
-                                            | JSON_C_TO_STRING_SPACED
-                                            | JSON_C_TO_STRING_NOSLASHESCAPE));
+        puts(json_object_to_json_string_ext(
+            status, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED
+                        | JSON_C_TO_STRING_NOSLASHESCAPE));
     else
         print_status(status);
     json_object_put(status);
@@ -218,13 +218,11 @@ static int show(const char *socket, int as_json)
 
 static int run(const ctl_verb *verb, int argc, char **argv)
 {
-    static const struct option known[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "socket", required_argument, NULL, 's' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 }
-    };
+    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
+                                           { "socket", required_argument, NULL, 's' },
+                                           { "json", no_argument, NULL, 'j' },
+                                           { "help", no_argument, NULL, 'h' },
+                                           { NULL, 0, NULL, 0 } };
     const char *config = NULL, *path = NULL;
     int c, as_json = 0, rv;
     char *socket;
@@ -250,8 +248,7 @@ static int run(const ctl_verb *verb, int argc, char **argv)
 }
 
 const ctl_verb ctl_status = {
-    "status",
-    "[--json] [--config FILE | --socket PATH]",
+    "status", "[--json] [--config FILE | --socket PATH]",
     "Show how the agent is doing: its servers, its inbox, its applications.\n"
     "\n"
     "  -j, --json         for programs: one JSON object, described in doc/agent.md\n"

@@ -110,7 +110,8 @@ START_TEST(bad_lines_are_answered_and_the_connection_stays)
     ck_assert_str_eq(error_for(app, "{\"ack\":\"never-heard-of\"}"), "unknown-id");
     local_send_bytes(app, "{\"ack\":\"\0\"}\n\n  \r\n", 17);
     ck_assert_str_eq(next_error(app), "bad-json");
-    local_send(app, "{\"subscribe\":\"orders\",\"colour\":[\"unknown\",{}],\"window\":5}");
+    local_send(app,
+               "{\"subscribe\":\"orders\",\"colour\":[\"unknown\",{}],\"window\":5}");
     ck_assert_str_eq(support_json(local_read(app), "subscribed"), "orders");
     publish_one("id1");
     ck_assert_str_eq(next_id(app), "id1");
@@ -251,9 +252,12 @@ START_TEST(a_line_before_the_end_of_input_is_answered)
 {
     process_result result;
     local_app *app = local_open(a);
-    const char *const argv[] = { "sh", "-c",
+    const char *const argv[] = {
+        "sh", "-c",
         support_text("printf '{\"ack\":\"id1\"}\\n' | socat -t 5 - UNIX-CONNECT:%s",
-                     agent_socket(a)), NULL };
+                     agent_socket(a)),
+        NULL
+    };
 
     if (access("/usr/bin/socat", X_OK) != 0)
         return;
@@ -292,8 +296,10 @@ static const char *large_message(int number)
 
     memset(data, 'x', 60002);
     data[0] = data[60001] = '"';
-    snprintf(text, sizeof text, "{\"id\":\"big%d\",\"app\":\"slow\",\"length\":60002,"
-             "\"data\":%s}", number, data);
+    snprintf(text, sizeof text,
+             "{\"id\":\"big%d\",\"app\":\"slow\",\"length\":60002,"
+             "\"data\":%s}",
+             number, data);
     return text;
 }
 
@@ -365,8 +371,9 @@ START_TEST(a_gap_is_kept_until_acknowledged)
     const char *line, *id;
 
     local_subscribe(app, "orders");
-    script_answer(server, "200 OK", "Content-Type: application/json\r\n",
-                  "{\"cursor\":\"e-1\",\"messages\":[],\"gap\":{\"apps\":{\"orders\":12}}}");
+    script_answer(
+        server, "200 OK", "Content-Type: application/json\r\n",
+        "{\"cursor\":\"e-1\",\"messages\":[],\"gap\":{\"apps\":{\"orders\":12}}}");
     line = local_read(app);
     ck_assert_str_eq(support_json(line, "gap.app"), "orders");
     ck_assert_str_eq(support_json(line, "gap.count"), "12");
@@ -423,8 +430,10 @@ END_TEST
 START_TEST(another_user_is_refused_even_on_an_open_socket)
 {
     process_result result;
-    const char *const argv[] = { "socat", "-t", "5", "-u",
-                                 support_text("UNIX-CONNECT:%s", agent_socket(a)), "-", NULL };
+    const char *const argv[] = {
+        "socat", "-t", "5", "-u", support_text("UNIX-CONNECT:%s", agent_socket(a)),
+        "-",     NULL
+    };
 
     if (geteuid() != 0 || access("/usr/bin/socat", X_OK) != 0)
         return;
@@ -441,9 +450,13 @@ END_TEST
 
 static process_result run_second(void)
 {
-    const char *const argv[] = { support_build_path("commclient/commclient"), "run",
-                                 "--config", agent_config(a), "--inbox",
-                                 support_text("%s/other.db", agent_directory(a)), NULL };
+    const char *const argv[] = { support_build_path("commclient/commclient"),
+                                 "run",
+                                 "--config",
+                                 agent_config(a),
+                                 "--inbox",
+                                 support_text("%s/other.db", agent_directory(a)),
+                                 NULL };
 
     return process_run(&(process_options){ .argv = argv });
 }
@@ -523,7 +536,8 @@ START_TEST(a_damaged_inbox_is_set_aside_at_start)
 
     publish_one("id1");
     agent_stop(a);
-    process_write_file(support_text("%s/inbox.db", agent_directory(a)), "garbage, not SQL");
+    process_write_file(support_text("%s/inbox.db", agent_directory(a)),
+                       "garbage, not SQL");
     agent_again(a);
     ck_assert_int_eq(agent_log_count(a, "is damaged"), 1);
     script_expect(server);
@@ -546,13 +560,15 @@ START_TEST(two_servers_feed_what_they_may)
 
     start_with(support_text("[server other]\nurl = %s\ndevice = test\n"
                             "[app orders]\nservers = main, other\n"
-                            "[app mail]\nservers = other\n", script_url(second)));
+                            "[app mail]\nservers = other\n",
+                            script_url(second)));
     app = local_open(a);
     local_subscribe(app, "orders");
     local_subscribe(app, "mail");
     script_expect(second);
-    script_batch(second, "x-1", support_text("%s,%s", script_message("id1", "orders", "1"),
-                                             script_message("id2", "mail", "2")));
+    script_batch(second, "x-1",
+                 support_text("%s,%s", script_message("id1", "orders", "1"),
+                              script_message("id2", "mail", "2")));
     message = local_message(app);
     ck_assert_str_eq(support_json(message, "server"), "other");
     ck_assert_str_eq(next_id(app), "id2");

@@ -141,8 +141,14 @@ END_TEST
 START_TEST(payload_bytes_pass_unchanged)
 {
     static const char *const payloads[] = {
-        "123456789012345678901234567890.5e-3", "\"\\ud800\"", "{\"a\":1,\"a\":2}",
-        "[1 ,\t2]", "\"\\u0000\\/\"", "1.0", "\"\xe2\x82\xac\"", "-0",
+        "123456789012345678901234567890.5e-3",
+        "\"\\ud800\"",
+        "{\"a\":1,\"a\":2}",
+        "[1 ,\t2]",
+        "\"\\u0000\\/\"",
+        "1.0",
+        "\"\xe2\x82\xac\"",
+        "-0",
     };
     local_app *app;
     const char *line, *tail;
@@ -152,8 +158,8 @@ START_TEST(payload_bytes_pass_unchanged)
     local_subscribe(app, "orders");
     script_batch(server, "e-1", script_message("id1", "orders", payloads[_i]));
     line = local_read(app);
-    tail = support_text(",\"length\":%zu,\"data\":%s}}", strlen(payloads[_i]),
-                        payloads[_i]);
+    tail =
+        support_text(",\"length\":%zu,\"data\":%s}}", strlen(payloads[_i]), payloads[_i]);
     ck_assert_uint_gt(strlen(line), strlen(tail));
     ck_assert_str_eq(line + strlen(line) - strlen(tail), tail);
     local_close(app);
@@ -185,8 +191,9 @@ START_TEST(a_message_sent_again_is_given_once)
     local_message(app);
     local_ack(app, "id1");
     script_expect(server);
-    script_batch(server, "f-9", support_text("%s,%s", script_message("id1", "orders", "1"),
-                                             script_message("id2", "orders", "2")));
+    script_batch(server, "f-9",
+                 support_text("%s,%s", script_message("id1", "orders", "1"),
+                              script_message("id2", "orders", "2")));
     ck_assert_str_eq(support_json(local_message(app), "id"), "id2");
     local_close(app);
 }
@@ -257,7 +264,10 @@ END_TEST
 START_TEST(retry_after_is_obeyed)
 {
     static const char *const statuses[] = {
-        "503 Later", "429 Too Fast", "204 No Content", "507 Full",
+        "503 Later",
+        "429 Too Fast",
+        "204 No Content",
+        "507 Full",
     };
     long long asked;
 
@@ -313,18 +323,22 @@ START_TEST(refused_it_waits_for_the_secret_to_change)
 {
     const char *password;
 
-    snprintf(config, sizeof config, "[server main]\nurl = %s\ndevice = test\n"
-             "user = alice\npassword_file = @DIR@/password\n", script_url(server));
+    snprintf(config, sizeof config,
+             "[server main]\nurl = %s\ndevice = test\n"
+             "user = alice\npassword_file = @DIR@/password\n",
+             script_url(server));
     start_agent();
     password = support_text("%s/password", agent_directory(a));
     script_expect(server);
     ck_assert_ptr_nonnull(script_header(server, "Authorization"));
-    script_answer(server, "401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", "");
+    script_answer(server, "401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n",
+                  "");
     wait_until(is_state("refused"), 10000);
     ck_assert(!script_try(server, 1500));
     process_write_file(password, "changed\n");
     script_expect(server);
-    ck_assert_str_eq(script_header(server, "Authorization"), "Basic YWxpY2U6Y2hhbmdlZA==");
+    ck_assert_str_eq(script_header(server, "Authorization"),
+                     "Basic YWxpY2U6Y2hhbmdlZA==");
     script_nothing(server, "e-0");
     script_expect(server);
     ck_assert_int_eq(logged("refused with 401"), 1);
@@ -336,8 +350,10 @@ START_TEST(a_secret_that_others_can_read_is_not_used)
 {
     const char *password;
 
-    snprintf(config, sizeof config, "[server main]\nurl = %s\ndevice = test\nwait = 7\n"
-             "token_file = @DIR@/password\n", script_url(server));
+    snprintf(config, sizeof config,
+             "[server main]\nurl = %s\ndevice = test\nwait = 7\n"
+             "token_file = @DIR@/password\n",
+             script_url(server));
     start_agent();
     password = support_text("%s/password", agent_directory(a));
     script_expect(server);
@@ -384,7 +400,8 @@ START_TEST(unusable_messages_go_to_the_dead_list)
     local_subscribe(app, "orders");
     script_batch(server, "e-4",
                  support_text("{\"id\":1},{\"id\":\"a\",\"app\":\"/\",\"length\":1,"
-                              "\"data\":1},7,%s", script_message("id1", "orders", "1")));
+                              "\"data\":1},7,%s",
+                              script_message("id1", "orders", "1")));
     ck_assert_str_eq(support_json(local_message(app), "id"), "id1");
     script_expect(server);
     ck_assert_str_eq(script_header(server, "Last-Event-ID"), "e-4");
@@ -415,9 +432,11 @@ END_TEST
 static void send_large(const char *cursor, size_t len)
 {
     char piece[65536];
-    const char *head = support_text("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                                    "Connection: close\r\n\r\n"
-                                    "{\"cursor\":\"%s\",\"messages\":[\"", cursor);
+    const char *head =
+        support_text("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                     "Connection: close\r\n\r\n"
+                     "{\"cursor\":\"%s\",\"messages\":[\"",
+                     cursor);
 
     memset(piece, 'x', sizeof piece);
     script_raw(server, head, strlen(head));
@@ -467,7 +486,8 @@ START_TEST(a_full_inbox_stops_the_polls_until_there_is_room)
     local_app *app;
     int count, i;
 
-    snprintf(config, sizeof config, "inbox_max = 1M\n[server main]\nurl = %s\n"
+    snprintf(config, sizeof config,
+             "inbox_max = 1M\n[server main]\nurl = %s\n"
              "device = test\nwait = 7\n[app orders]\nwindow = 10000\n",
              script_url(server));
     start_agent();

@@ -140,8 +140,9 @@ START_TEST(status_is_readable)
     local_app *app = local_open(a);
 
     local_subscribe(app, "orders");
-    script_batch(server, "e-1", support_text("%s,%s", script_message("id1", "orders", "1"),
-                                             script_message("id2", "mail", "1")));
+    script_batch(server, "e-1",
+                 support_text("%s,%s", script_message("id1", "orders", "1"),
+                              script_message("id2", "mail", "1")));
     script_expect(server);
     ck_assert_int_eq(run("status", "--config", agent_config(a), NULL), 0);
     expect_text("agent   commclient ");
@@ -175,12 +176,14 @@ static void publish_three(void)
 START_TEST(listen_takes_and_acknowledges)
 {
     publish_three();
-    ck_assert_int_eq(run("listen", "orders", "--take", "--count", "2", "-s",
-                         agent_socket(a), NULL), 0);
+    ck_assert_int_eq(
+        run("listen", "orders", "--take", "--count", "2", "-s", agent_socket(a), NULL),
+        0);
     ck_assert_str_eq(output, "2026-11-23T04:00:00.000Z  backend: {\"n\":1.50}\n"
-                     "2026-11-23T04:00:00.000Z  backend: two\nlines \xc3\xa9\n");
+                             "2026-11-23T04:00:00.000Z  backend: two\nlines \xc3\xa9\n");
     ck_assert_int_eq(run("listen", "orders", "--take", "-n", "1", "--data", "-s",
-                         agent_socket(a), NULL), 0);
+                         agent_socket(a), NULL),
+                     0);
     ck_assert_str_eq(output, "abcd");
     ck_assert_int_eq(run("status", "--json", "-s", agent_socket(a), NULL), 0);
     ck_assert_str_eq(support_json(output, "inbox.messages"), "0");
@@ -190,12 +193,14 @@ END_TEST
 START_TEST(listen_without_acknowledging_leaves_the_messages)
 {
     publish_three();
-    ck_assert_int_eq(run("listen", "orders", "--take", "--no-ack", "--json", "--count", "1",
-                         "-s", agent_socket(a), NULL), 0);
+    ck_assert_int_eq(run("listen", "orders", "--take", "--no-ack", "--json", "--count",
+                         "1", "-s", agent_socket(a), NULL),
+                     0);
     ck_assert_str_eq(support_json(output, "id"), "id1");
     ck_assert_str_eq(support_json(output, "attempt"), "1");
     ck_assert_int_eq(run("listen", "orders", "--take", "--json", "--count", "1", "-s",
-                         agent_socket(a), NULL), 0);
+                         agent_socket(a), NULL),
+                     0);
     ck_assert_str_eq(support_json(output, "id"), "id1");
     ck_assert_str_eq(support_json(output, "attempt"), "2");
 }
@@ -211,8 +216,13 @@ static int has_watcher(void)
 START_TEST(listen_watches_by_default_and_ends_by_signal)
 {
     const char *file = support_text("%s/listened", agent_directory(a));
-    const char *const argv[] = { support_build_path("commclient/commclient"), "listen",
-                                 "orders", "--data", "--config", agent_config(a), NULL };
+    const char *const argv[] = { support_build_path("commclient/commclient"),
+                                 "listen",
+                                 "orders",
+                                 "--data",
+                                 "--config",
+                                 agent_config(a),
+                                 NULL };
     pid_t pid = process_start(&(process_options){ .argv = argv, .output = file });
     int status;
     char *text;
@@ -233,8 +243,12 @@ END_TEST
 START_TEST(listen_says_when_the_agent_goes)
 {
     const char *file = support_text("%s/listened", agent_directory(a));
-    const char *const argv[] = { support_build_path("commclient/commclient"), "listen",
-                                 "orders", "--config", agent_config(a), NULL };
+    const char *const argv[] = { support_build_path("commclient/commclient"),
+                                 "listen",
+                                 "orders",
+                                 "--config",
+                                 agent_config(a),
+                                 NULL };
     pid_t pid = process_start(&(process_options){ .argv = argv, .output = file });
     int status;
 

@@ -21,8 +21,8 @@
 #define EXPECT_MS       20000
 
 typedef struct connection {
-    int fd;              /* -1: not in use                                    */
-    char in[HEAD_MAX];   /* a request that is not whole yet                   */
+    int fd;            /* -1: not in use                                    */
+    char in[HEAD_MAX]; /* a request that is not whole yet                   */
     size_t len;
 } connection;
 
@@ -241,7 +241,8 @@ void script_cut(script_server *s)
 
 const char *script_message(const char *id, const char *app, const char *data)
 {
-    return support_text("{\"id\":\"%s\",\"app\":\"%s\",\"from\":\"backend\","
-                        "\"time\":\"2026-11-23T04:00:00.000Z\",\"length\":%zu,\"data\":%s}",
-                        id, app, strlen(data), data);
+    return support_text(
+        "{\"id\":\"%s\",\"app\":\"%s\",\"from\":\"backend\","
+        "\"time\":\"2026-11-23T04:00:00.000Z\",\"length\":%zu,\"data\":%s}",
+        id, app, strlen(data), data);
 }

@@ -6,7 +6,9 @@
 
 START_TEST(pauses_stay_below_a_bound_that_doubles)
 {
-    static const unsigned bounds[] = { 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000 };
+    static const unsigned bounds[] = {
+        1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000
+    };
     unsigned highest[8] = { 0 }, lowest[8], pause;
     cc_backoff backoff;
     int round, i;

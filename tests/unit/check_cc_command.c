@@ -21,7 +21,8 @@ START_TEST(subscribe_is_read)
     ck_assert_int_eq(command.window, 0);
     ck_assert(!command.watch);
     ck_assert_str_eq(parse(" {\"window\":32,\"watch\":true,\"x\":[{}],"
-                           "\"subscr\\u0069be\":\"o\\u0072ders\"}\r"), "");
+                           "\"subscr\\u0069be\":\"o\\u0072ders\"}\r"),
+                     "");
     ck_assert_str_eq(command.app, "orders");
     ck_assert_int_eq(command.window, 32);
     ck_assert(command.watch);
@@ -60,7 +61,8 @@ static const char *const wrong[][2] = {
     { "{\"subscribe\":\"a/b\"}", "bad-name" },
     { "{\"subscribe\":\"\\u0000\"}", "bad-name" },
     { "{\"subscribe\":\"a234567890123456789012345678901234567890123456789012345678901234"
-      "x\"}", "bad-name" },
+      "x\"}",
+      "bad-name" },
     { "{\"subscribe\":\"a\",\"window\":0}", "bad-window" },
     { "{\"subscribe\":\"a\",\"window\":10001}", "bad-window" },
     { "{\"subscribe\":\"a\",\"window\":-1}", "bad-window" },

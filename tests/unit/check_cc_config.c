@@ -50,8 +50,9 @@ START_TEST(a_server_alone_is_enough)
     ck_assert_str_eq(config->servers[0].url, "https://example.org/comm/poll");
     ck_assert_int_eq(config->servers[0].wait, 55);
     ck_assert_int_eq(config->servers[0].connect_timeout, 10);
-    ck_assert_int_eq(cc_name_check(config->servers[0].device,
-                                   strlen(config->servers[0].device), 32), CC_OK);
+    ck_assert_int_eq(
+        cc_name_check(config->servers[0].device, strlen(config->servers[0].device), 32),
+        CC_OK);
     ck_assert_int_eq(config->inbox_max, 256 << 20);
     ck_assert_ptr_nonnull(config->socket);
     ck_assert_ptr_nonnull(config->inbox);
@@ -61,18 +62,20 @@ END_TEST
 
 START_TEST(every_key_is_read)
 {
-    ck_assert_int_eq(read_text("# comment\n[agent]\nsocket = ~/s\ninbox = in/box.db\n"
-                               "inbox_max = 64M\n\n[server a]\n"
-                               "url = http://127.0.0.1:8080/poll?x=1 ; comment\n"
-                               "user = al@example.org\npassword_file = pw\n"
-                               "cert = /c.pem\nkey = /k.pem\nca = ca.pem\n"
-                               "proxy = http://proxy:3128\ndevice = desk.top-1\nwait = 20\n"
-                               "connect_timeout=3\n"
-                               "[server b]\nurl=https://b/\ntoken_file = ~/token\n"
-                               "[ app  orders ]\nservers = a, b\nwindow = 100\n"), CC_OK);
+    ck_assert_int_eq(
+        read_text("# comment\n[agent]\nsocket = ~/s\ninbox = in/box.db\n"
+                  "inbox_max = 64M\n\n[server a]\n"
+                  "url = http://127.0.0.1:8080/poll?x=1 ; comment\n"
+                  "user = al@example.org\npassword_file = pw\n"
+                  "cert = /c.pem\nkey = /k.pem\nca = ca.pem\n"
+                  "proxy = http://proxy:3128\ndevice = desk.top-1\nwait = 20\n"
+                  "connect_timeout=3\n"
+                  "[server b]\nurl=https://b/\ntoken_file = ~/token\n"
+                  "[ app  orders ]\nservers = a, b\nwindow = 100\n"),
+        CC_OK);
     ck_assert_str_eq(config->socket, "/home/somebody/s");
-    ck_assert_str_eq(config->inbox,
-                     support_text("%.*s/in/box.db", (int)(strrchr(file, '/') - file), file));
+    ck_assert_str_eq(config->inbox, support_text("%.*s/in/box.db",
+                                                 (int)(strrchr(file, '/') - file), file));
     ck_assert_int_eq(config->inbox_max, 64 << 20);
     ck_assert_str_eq(config->servers[0].url, "http://127.0.0.1:8080/poll?x=1");
     ck_assert_str_eq(config->servers[0].user, "al@example.org");
@@ -92,7 +95,8 @@ START_TEST(servers_say_who_may_feed_an_application)
 {
     ck_assert_int_eq(read_text("[server a]\nurl=https://a/\n[server b]\nurl=https://b/\n"
                                "[app orders]\nservers = b\n[app both]\nservers=a b\n"
-                               "[app none]\nwindow=1\n"), CC_OK);
+                               "[app none]\nwindow=1\n"),
+                     CC_OK);
     ck_assert(!cc_config_may_feed(config, "a", "orders"));
     ck_assert(cc_config_may_feed(config, "b", "orders"));
     ck_assert(cc_config_may_feed(config, "a", "both"));
@@ -125,8 +129,10 @@ static const char *const wrong[][2] = {
     { SERVER "device = a b\n", ":3: device is 'a b'" },
     { SERVER "device = x12345678901234567890123456789012\n", ":3: device is" },
     { SERVER "user = al\n", ":1: [server main] has a user, but no password_file" },
-    { SERVER "password_file = pw\n", ":1: [server main] has a password_file, but no user" },
-    { SERVER "user = al\npassword_file = pw\ntoken_file = t\n", "one of them is allowed" },
+    { SERVER "password_file = pw\n",
+      ":1: [server main] has a password_file, but no user" },
+    { SERVER "user = al\npassword_file = pw\ntoken_file = t\n",
+      "one of them is allowed" },
     { SERVER "user = a:b\n", ":3: user holds ':'" },
     { SERVER "key = k\n", "has a key, but no cert" },
     { SERVER "proxy = http://u:p@proxy\n", ":3: proxy holds a user or a password" },
@@ -153,7 +159,8 @@ START_TEST(what_is_wrong_is_told_with_its_line)
     ck_assert_int_eq(read_text(wrong[_i][0]), CC_BAD_CONFIG);
     ck_assert_ptr_null(config);
     ck_assert_msg(strncmp(error, file, strlen(file)) == 0
-                  && strstr(error, wrong[_i][1]) != NULL, "%s", error);
+                      && strstr(error, wrong[_i][1]) != NULL,
+                  "%s", error);
 }
 END_TEST
 

@@ -15,20 +15,20 @@
 
 typedef struct recorder {
     cc_client *client;
-    int room;                /* messages it still takes                       */
-    int no_acked;            /* "a:ID" is left out                            */
+    int room;     /* messages it still takes                       */
+    int no_acked; /* "a:ID" is left out                            */
     char text[262144];
-    char gap[64];            /* id of the last one                            */
+    char gap[64]; /* id of the last one                            */
 } recorder;
 
 static struct event_base *base;
 static cc_config *config;
-static cc_config *former;    /* what a dispatch may still use                 */
+static cc_config *former; /* what a dispatch may still use                 */
 static cc_inbox *inbox;
 static cc_dispatch *dispatch;
 static recorder one, two;
 static char directory[256];
-static int incarnation;      /* of the inbox: each crash makes a new one      */
+static int incarnation; /* of the inbox: each crash makes a new one      */
 static cc_intake intake;
 
 static void record(recorder *r, const char *format, const char *text, int number)
@@ -210,7 +210,8 @@ static void take_range(const char *app, const char *prefix, int from, int to)
 
     cc_buffer_format(&text, "{\"cursor\":\"e-%d\",\"messages\":[", to);
     for (i = from; i <= to; i++)
-        cc_buffer_format(&text, "%s{\"id\":\"%s%d\",\"app\":\"%s\",\"length\":1,\"data\":1}",
+        cc_buffer_format(&text,
+                         "%s{\"id\":\"%s%d\",\"app\":\"%s\",\"length\":1,\"data\":1}",
                          i > from ? "," : "", prefix, i, app);
     cc_buffer_add_text(&text, "]}");
     ck_assert_int_eq(take_text("main", text.data), CC_OK);
@@ -467,8 +468,9 @@ START_TEST(a_gap_is_told_before_what_follows_until_acknowledged)
 
     subscribe(&one, "orders", 0);
     ck_assert_int_eq(take_text("main", "{\"cursor\":\"e-9\",\"messages\":[{\"id\":\"x\","
-                               "\"app\":\"orders\",\"length\":1,\"data\":1}],"
-                               "\"gap\":{\"apps\":{\"orders\":3}}}"), CC_OK);
+                                       "\"app\":\"orders\",\"length\":1,\"data\":1}],"
+                                       "\"gap\":{\"apps\":{\"orders\":3}}}"),
+                     CC_OK);
     ck_assert_str_eq(told(&one), "g:orders/3 m:x/1 ");
     strcpy(id, one.gap);
     detach(&one);
@@ -489,7 +491,8 @@ START_TEST(an_unknown_gap_reaches_who_ever_subscribed)
     detach(&one);
     attach(&one);
     ck_assert_int_eq(take_text("main", "{\"cursor\":\"f-1\",\"messages\":[],"
-                               "\"gap\":{\"apps\":{}}}"), CC_OK);
+                                       "\"gap\":{\"apps\":{}}}"),
+                     CC_OK);
     subscribe(&one, "orders", 0);
     subscribe(&one, "mail", 0);
     ck_assert_str_eq(told(&one), "g:orders/0 ");
@@ -502,10 +505,11 @@ START_TEST(the_unusable_is_buried_and_the_cursor_moves_on)
     cc_inbox_usage usage;
 
     subscribe(&one, "orders", 0);
-    ck_assert_int_eq(take_text("main", "{\"cursor\":\"e-5\",\"messages\":[{\"id\":7},"
-                               "{\"id\":\"x\",\"app\":\"orders\",\"length\":1,\"data\":1},"
-                               "{\"id\":\"y\",\"app\":\"orders\",\"length\":2,\"data\":1}]}"),
-                     CC_OK);
+    ck_assert_int_eq(
+        take_text("main", "{\"cursor\":\"e-5\",\"messages\":[{\"id\":7},"
+                          "{\"id\":\"x\",\"app\":\"orders\",\"length\":1,\"data\":1},"
+                          "{\"id\":\"y\",\"app\":\"orders\",\"length\":2,\"data\":1}]}"),
+        CC_OK);
     ck_assert_str_eq(told(&one), "m:x/1 ");
     ck_assert_uint_eq(intake.buried, 2);
     cc_inbox_usage_get(inbox, &usage);
@@ -521,8 +525,10 @@ START_TEST(an_expired_message_is_never_given)
 
     cc_time_format(cc_time_now() - 1000, time);
     subscribe(&one, "orders", 0);
-    snprintf(text, sizeof(text), "{\"cursor\":\"e-1\",\"messages\":[{\"id\":\"x\","
-             "\"app\":\"orders\",\"expires\":\"%s\",\"length\":1,\"data\":1}]}", time);
+    snprintf(text, sizeof(text),
+             "{\"cursor\":\"e-1\",\"messages\":[{\"id\":\"x\","
+             "\"app\":\"orders\",\"expires\":\"%s\",\"length\":1,\"data\":1}]}",
+             time);
     ck_assert_int_eq(take_text("main", text), CC_OK);
     ck_assert_uint_eq(intake.expired, 1);
     ck_assert_str_eq(told(&one), "");
@@ -537,8 +543,10 @@ START_TEST(a_message_that_expires_while_it_waits_is_never_given)
     cc_time_format(expires, time);
     subscribe(&one, "orders", 0);
     one.room = 0;
-    snprintf(text, sizeof(text), "{\"cursor\":\"e-1\",\"messages\":[{\"id\":\"x\","
-             "\"app\":\"orders\",\"expires\":\"%s\",\"length\":1,\"data\":1}]}", time);
+    snprintf(text, sizeof(text),
+             "{\"cursor\":\"e-1\",\"messages\":[{\"id\":\"x\","
+             "\"app\":\"orders\",\"expires\":\"%s\",\"length\":1,\"data\":1}]}",
+             time);
     ck_assert_int_eq(take_text("main", text), CC_OK);
     ck_assert_uint_eq(intake.stored, 1);
     wait_until(cc_time_now() >= expires, 5000);
@@ -600,8 +608,8 @@ START_TEST(subscriptions_of_a_connection_are_bounded)
     int i;
 
     for (i = 0; i < CC_SUBSCRIPTIONS_MAX; i++)
-        ck_assert_int_eq(cc_dispatch_subscribe(one.client, support_text("app%d", i), 0, 0),
-                         CC_OK);
+        ck_assert_int_eq(
+            cc_dispatch_subscribe(one.client, support_text("app%d", i), 0, 0), CC_OK);
     ck_assert_int_eq(cc_dispatch_subscribe(one.client, "more", 0, 0), CC_TOO_LARGE);
     ck_assert_int_eq(cc_dispatch_subscribe(one.client, "app7", 5, 0), CC_OK);
 }

@@ -23,8 +23,9 @@ static cc_status parse_batch(const char *text)
     return cc_batch_parse(&batch, text, strlen(text));
 }
 
-#define HEAD "\"id\":\"abc-_123\",\"app\":\"orders\",\"from\":\"b\"," \
-             "\"time\":\"2026-11-23T04:00:00.000Z\""
+#define HEAD                                                                             \
+    "\"id\":\"abc-_123\",\"app\":\"orders\",\"from\":\"b\","                             \
+    "\"time\":\"2026-11-23T04:00:00.000Z\""
 #define PLAIN "{" HEAD ",\"length\":7,\"data\":{\"n\":1}}"
 
 START_TEST(a_message_is_cut_into_slices)
@@ -49,9 +50,19 @@ END_TEST
 
 /* What json-c would change must pass as it is. */
 static const char *const payloads[] = {
-    "123456789012345678901234567890.000", "1e400", "-0", "\"\\ud800\"",
-    "{\"a\":1,\"a\":2}", "\"\\u0000\"", "[ 1 ,\t2 ]", "\"\xf0\x9f\x98\x80\"", "\"\"",
-    "null", "{\"server\":\"x\",\"attempt\":9,\"length\":1,\"data\":2}", "\"}}\"", "[[[]]]",
+    "123456789012345678901234567890.000",
+    "1e400",
+    "-0",
+    "\"\\ud800\"",
+    "{\"a\":1,\"a\":2}",
+    "\"\\u0000\"",
+    "[ 1 ,\t2 ]",
+    "\"\xf0\x9f\x98\x80\"",
+    "\"\"",
+    "null",
+    "{\"server\":\"x\",\"attempt\":9,\"length\":1,\"data\":2}",
+    "\"}}\"",
+    "[[[]]]",
 };
 
 START_TEST(payloads_pass_unchanged)
@@ -92,15 +103,18 @@ static const struct {
       "right before 'data'" },
     { "{\"id\":\"\",\"app\":\"b\",\"length\":1,\"data\":1}", "'id' is not allowed" },
     { "{\"id\":\"a.b\",\"app\":\"b\",\"length\":1,\"data\":1}", "'id' is not allowed" },
-    { "{\"id\":\"\\u0061\",\"app\":\"b\",\"length\":1,\"data\":1}", "'id' is not allowed" },
+    { "{\"id\":\"\\u0061\",\"app\":\"b\",\"length\":1,\"data\":1}",
+      "'id' is not allowed" },
     { "{\"id\":7,\"app\":\"b\",\"length\":1,\"data\":1}", "'id' is not a string" },
-    { "{\"id\":{\"x\":[1]},\"app\":\"b\",\"length\":1,\"data\":1}", "'id' is not a string" },
+    { "{\"id\":{\"x\":[1]},\"app\":\"b\",\"length\":1,\"data\":1}",
+      "'id' is not a string" },
     { "{\"id\":\"a\",\"app\":\"-\",\"length\":1,\"data\":1}", "'app' is not allowed" },
     { "{\"id\":\"a\",\"app\":\"../x\",\"length\":1,\"data\":1}", "'app' is not allowed" },
     { "{\"id\":\"a\",\"app\":null,\"length\":1,\"data\":1}", "'app' is not a string" },
     { "{\"id\":\"a\",\"app\":\"b\",\"expires\":\"soon\",\"length\":1,\"data\":1}",
       "not a time" },
-    { "{\"id\":\"a\",\"app\":\"b\",\"expires\":1,\"length\":1,\"data\":1}", "not a string" },
+    { "{\"id\":\"a\",\"app\":\"b\",\"expires\":1,\"length\":1,\"data\":1}",
+      "not a string" },
     { "{\"id\":\"a\",\"app\":\"b\",\"from\":1,\"length\":1,\"data\":1}", "no string" },
     { "{\"id\":\"a\",\"app\":\"b\",\"base64\":1,\"length\":1,\"data\":1}", "'base64'" },
     { "{\"id\":\"a\",\"app\":\"b\",\"server\":\"x\",\"length\":1,\"data\":1}",
@@ -122,8 +136,8 @@ START_TEST(an_unusable_message_says_why)
 {
     const char *reason = why(unusable[_i].text);
 
-    ck_assert_msg(reason != NULL && strstr(reason, unusable[_i].why) != NULL,
-                  "%s: '%s'", unusable[_i].text, reason ? reason : "(usable)");
+    ck_assert_msg(reason != NULL && strstr(reason, unusable[_i].why) != NULL, "%s: '%s'",
+                  unusable[_i].text, reason ? reason : "(usable)");
 }
 END_TEST
 
@@ -137,7 +151,8 @@ START_TEST(a_payload_nested_too_deeply_is_unusable)
         memset(data + depth, ']', (size_t)depth);
         data[2 * depth] = '\0';
         snprintf(text, sizeof(text),
-                 "{\"id\":\"a\",\"app\":\"b\",\"length\":%d,\"data\":%s}", 2 * depth, data);
+                 "{\"id\":\"a\",\"app\":\"b\",\"length\":%d,\"data\":%s}", 2 * depth,
+                 data);
         if (depth == CC_PAYLOAD_DEPTH)
             ck_assert_ptr_null(why(text));
         else
@@ -148,21 +163,26 @@ END_TEST
 
 START_TEST(a_message_above_the_limit_is_unusable)
 {
-    size_t len = CC_BODY_MAX + 1;
-    char *text = malloc(len + 128);
-    int n = sprintf(text, "{\"id\":\"a\",\"app\":\"b\",\"length\":%zu,\"data\":\"", len + 2);
+    char piece[1024];
+    cc_buffer text = { NULL, 0, 0 };
+    size_t len;
 
-    memset(text + n, 'x', len);
-    strcpy(text + n + len, "\"}");
-    ck_assert_ptr_nonnull(strstr(why(text), "larger"));
-    free(text);
+    memset(piece, 'x', sizeof(piece));
+    cc_buffer_format(&text, "{\"id\":\"a\",\"app\":\"b\",\"length\":%u,\"data\":\"",
+                     CC_BODY_MAX + 2);
+    for (len = 0; len < CC_BODY_MAX; len += sizeof(piece))
+        cc_buffer_add(&text, piece, sizeof(piece));
+    cc_buffer_add_text(&text, "\"}");
+    ck_assert_ptr_nonnull(strstr(why(text.data), "larger"));
+    cc_buffer_clear(&text);
 }
 END_TEST
 
 START_TEST(a_bad_message_does_not_spoil_the_batch)
 {
     ck_assert_int_eq(parse_batch("{\"cursor\":\"e-3\",\"messages\":[" PLAIN
-                                 ",{\"id\":7},17," PLAIN "]}"), CC_OK);
+                                 ",{\"id\":7},17," PLAIN "]}"),
+                     CC_OK);
     ck_assert(cc_slice_is(batch.cursor, "e-3"));
     ck_assert_uint_eq(batch.count, 4);
     ck_assert_ptr_null(batch.messages[0].unusable);
@@ -191,12 +211,20 @@ START_TEST(a_batch_may_be_large)
 END_TEST
 
 static const char *const no_batches[] = {
-    "", "[]", "{}", "{\"messages\":[]}", "{\"cursor\":7,\"messages\":[]}",
-    "{\"cursor\":\"\",\"messages\":[]}", "{\"cursor\":\"a b\",\"messages\":[]}",
+    "",
+    "[]",
+    "{}",
+    "{\"messages\":[]}",
+    "{\"cursor\":7,\"messages\":[]}",
+    "{\"cursor\":\"\",\"messages\":[]}",
+    "{\"cursor\":\"a b\",\"messages\":[]}",
     "{\"cursor\":\"a\\u000d\\u000aX: y\",\"messages\":[]}",
-    "{\"cursor\":\"e-1\",\"messages\":{}}", "{\"cursor\":\"e-1\",\"messages\":[}",
-    "{\"cursor\":\"e-1\",\"messages\":[]} x", "{\"cursor\":\"e-1\",\"messages\":[]",
-    "<html>", "{\"cursor\":\"e-1\",\"messages\":[{\"id\":\"\x80\"}]}",
+    "{\"cursor\":\"e-1\",\"messages\":{}}",
+    "{\"cursor\":\"e-1\",\"messages\":[}",
+    "{\"cursor\":\"e-1\",\"messages\":[]} x",
+    "{\"cursor\":\"e-1\",\"messages\":[]",
+    "<html>",
+    "{\"cursor\":\"e-1\",\"messages\":[{\"id\":\"\x80\"}]}",
     "{\"cursor\":\"0123456789012345678901234567890123456789012345678901234567890123456789"
     "012345678901234567890123456789012345678901234567890123456789\",\"messages\":[]}",
 };
@@ -210,7 +238,8 @@ END_TEST
 START_TEST(gaps_are_read)
 {
     ck_assert_int_eq(parse_batch("{\"cursor\":\"e-1\",\"messages\":[],"
-                                 "\"gap\":{\"apps\":{\"orders\":12,\"mail\":1}}}"), CC_OK);
+                                 "\"gap\":{\"apps\":{\"orders\":12,\"mail\":1}}}"),
+                     CC_OK);
     ck_assert(batch.has_gap);
     ck_assert_uint_eq(batch.gap_count, 2);
     ck_assert(cc_slice_is(batch.gaps[0].app, "orders"));
@@ -221,8 +250,14 @@ START_TEST(gaps_are_read)
 END_TEST
 
 static const char *const unknown_gaps[] = {
-    "{}", "null", "7", "{\"apps\":{}}", "{\"apps\":7}", "{\"apps\":{\"orders\":-1}}",
-    "{\"apps\":{\"orders\":\"x\"}}", "{\"apps\":{\"-\":1}}",
+    "{}",
+    "null",
+    "7",
+    "{\"apps\":{}}",
+    "{\"apps\":7}",
+    "{\"apps\":{\"orders\":-1}}",
+    "{\"apps\":{\"orders\":\"x\"}}",
+    "{\"apps\":{\"-\":1}}",
     "{\"apps\":{\"ok\":1,\"orders\":9999999999999999999}}",
 };
 
@@ -287,7 +322,7 @@ START_TEST(damaged_batches_do_no_harm)
 
     for (round = 0; round < 20000; round++) {
         size_t len = strlen(seed) - (state >> 16) % 3;
-        char *text = malloc(len);
+        char *text = cc_alloc(len);
 
         memcpy(text, seed, len);
         for (i = 0; i < 2; i++) {
@@ -325,7 +360,8 @@ int main(void)
     tcase_add_test(b, a_batch_may_be_large);
     tcase_add_loop_test(b, what_is_no_batch_is_refused, 0, COUNT(no_batches));
     tcase_add_test(b, gaps_are_read);
-    tcase_add_loop_test(b, a_gap_not_understood_is_an_unknown_one, 0, COUNT(unknown_gaps));
+    tcase_add_loop_test(b, a_gap_not_understood_is_an_unknown_one, 0,
+                        COUNT(unknown_gaps));
     tcase_add_test(b, the_cursor_of_a_broken_answer_is_found);
     tcase_add_test(b, the_type_of_a_problem_is_found);
     tcase_add_test(b, damaged_batches_do_no_harm);

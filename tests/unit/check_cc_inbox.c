@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NOW 1800000000000ll   /* ms                                           */
+#define NOW 1800000000000ll /* ms                                           */
 #define DAY 86400000ll
 
 static cc_inbox *inbox;
@@ -53,8 +53,9 @@ static cc_envelope make_message(const char *id, const char *app, const char *dat
     static char text[4096];
     cc_envelope envelope;
 
-    snprintf(text, sizeof(text), "{\"id\":\"%s\",\"app\":\"%s\",\"length\":%zu,\"data\":%s}",
-             id, app, strlen(data), data);
+    snprintf(text, sizeof(text),
+             "{\"id\":\"%s\",\"app\":\"%s\",\"length\":%zu,\"data\":%s}", id, app,
+             strlen(data), data);
     ck_assert_int_eq(cc_envelope_parse(text, strlen(text), &envelope), CC_OK);
     ck_assert_ptr_null(envelope.unusable);
     return envelope;
@@ -86,8 +87,8 @@ static int64_t count_messages(void)
 typedef struct loaded {
     int count;
     char ids[256];
-    int attempt;     /* of the last                                           */
-    int64_t seq;     /* of the last                                           */
+    int attempt; /* of the last                                           */
+    int64_t seq; /* of the last                                           */
 } loaded;
 
 static void note_loaded(void *baton, const cc_stored *stored)
@@ -105,8 +106,8 @@ static void note_loaded(void *baton, const cc_stored *stored)
 static loaded load(int64_t after, int limit)
 {
     loaded l = { 0, "", 0, 0 };
-    cc_status status = cc_inbox_load(inbox, "orders", after, limit, 1 << 20,
-                                     note_loaded, &l);
+    cc_status status =
+        cc_inbox_load(inbox, "orders", after, limit, 1 << 20, note_loaded, &l);
 
     ck_assert_int_eq(status, l.count > 0 ? CC_OK : CC_EMPTY);
     return l;
@@ -175,7 +176,8 @@ START_TEST(a_message_without_expiry_is_recognized_on_another_day)
     ck_assert_int_eq(add_expiring("main", "a", 0, NOW), CC_OK);
     ck_assert_int_eq(add_expiring("main", "a", 0, NOW + 3 * DAY), CC_DUPLICATE);
     ck_assert_int_eq(add_expiring("main", "b", NOW + 5000 * DAY, NOW), CC_OK);
-    ck_assert_int_eq(add_expiring("main", "b", NOW + 5000 * DAY, NOW + DAY), CC_DUPLICATE);
+    ck_assert_int_eq(add_expiring("main", "b", NOW + 5000 * DAY, NOW + DAY),
+                     CC_DUPLICATE);
 }
 END_TEST
 
@@ -298,12 +300,14 @@ START_TEST(the_dead_list_is_bounded)
     raw.data = calloc(1, raw.len);
     ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
     for (i = 0; i < 1010; i++)
-        ck_assert_int_eq(cc_inbox_bury(inbox, "main", none, none, "why",
-                                       cc_slice_of("{}"), NOW), CC_OK);
+        ck_assert_int_eq(
+            cc_inbox_bury(inbox, "main", none, none, "why", cc_slice_of("{}"), NOW),
+            CC_OK);
     cc_inbox_usage_get(inbox, &usage);
     ck_assert_int_eq(usage.dead, 1000);
     for (i = 0; i < 70; i++)
-        ck_assert_int_eq(cc_inbox_bury(inbox, "main", none, none, "why", raw, NOW), CC_OK);
+        ck_assert_int_eq(cc_inbox_bury(inbox, "main", none, none, "why", raw, NOW),
+                         CC_OK);
     cc_inbox_usage_get(inbox, &usage);
     ck_assert_int_eq(usage.dead, 64);
     ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
@@ -360,7 +364,7 @@ START_TEST(a_torn_file_never_stops_the_agent)
     long offset;
 
     memset(garbage, 0xa5, sizeof(garbage));
-    for (offset = 16; ; offset += 1000) {
+    for (offset = 16;; offset += 1000) {
         unlink(path);
         close_inbox();
         open_inbox();
@@ -387,7 +391,8 @@ static void change(const char *sql)
 
     close_inbox();
     ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, &message) == SQLITE_OK, "%s", message);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, &message) == SQLITE_OK, "%s",
+                  message);
     sqlite3_close(db);
 }
 
@@ -417,10 +422,12 @@ static void ignore_loaded(void *baton, const cc_stored *stored)
 START_TEST(rows_nobody_wrote_are_found_damaged)
 {
     static const char *const changes[] = {
-        "UPDATE message SET head = 100000", "UPDATE message SET head = -1",
+        "UPDATE message SET head = 100000",
+        "UPDATE message SET head = -1",
         "UPDATE message SET head = 3",
         "UPDATE message SET body = x'7b0a7d', head = 1",
-        "UPDATE message SET id = 'a b'", "UPDATE message SET server = '\"'",
+        "UPDATE message SET id = 'a b'",
+        "UPDATE message SET server = '\"'",
         "UPDATE message SET body = ''",
     };
 

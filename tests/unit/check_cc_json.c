@@ -10,7 +10,7 @@
 /* In memory of its own without a NUL, so that a read beyond the end is seen. */
 static cc_status skip_whole(const char *data, size_t len, unsigned *out_depth)
 {
-    char *copy = malloc(len ? len : 1);
+    char *copy = cc_alloc(len);
     cc_json json;
     cc_status status;
 
@@ -24,21 +24,88 @@ static cc_status skip_whole(const char *data, size_t len, unsigned *out_depth)
 }
 
 static const char *const good[] = {
-    "0", "-0", "1.5e+10", "1E5", "123456789012345678901234567890", "0.1", "true",
-    "false", "null", "\"\"", "\"a\"", "\"\\u0000\"", "\"\\ud800\"", "\"\\\\\\\"\\/\\b\"",
-    "[]", "{}", " [ 1 , 2 ] ", "{\"a\":1,\"a\":2}", "[[[]],{}]", "\t\r\n1\n",
-    "{\"a\":{\"b\":[{\"c\":null}]}}", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"",
-    "[[],[],{\"x\":[]}]", "\"\x7f\"",
+    "0",
+    "-0",
+    "1.5e+10",
+    "1E5",
+    "123456789012345678901234567890",
+    "0.1",
+    "true",
+    "false",
+    "null",
+    "\"\"",
+    "\"a\"",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "\"\\\\\\\"\\/\\b\"",
+    "[]",
+    "{}",
+    " [ 1 , 2 ] ",
+    "{\"a\":1,\"a\":2}",
+    "[[[]],{}]",
+    "\t\r\n1\n",
+    "{\"a\":{\"b\":[{\"c\":null}]}}",
+    "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"",
+    "[[],[],{\"x\":[]}]",
+    "\"\x7f\"",
 };
 
 static const char *const bad[] = {
-    "", " ", "-", "01", "1.", ".5", "1e", "1e+", "+1", "0x10", "tru", "truefalse", "nul",
-    "True", "\"", "\"\\\"", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "\"\t\"",
-    "[", "]", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{", "}", "{\"a\"}", "{\"a\":}",
-    "{\"a\":1,}", "{,}", "{a:1}", "{\"a\":1 \"b\":2}", "{\"a\" 1}", "[}", "{]", "1 2",
-    "[1]]", "'a'", "NaN", "Infinity", "\"\x80\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"",
-    "\"\xf5\x80\x80\x80\"", "\"\xe2\x82\"", "\xef\xbb\xbf" "1", "/**/1", "[1]//x",
-    "\"\xf4\x90\x80\x80\"", "\"\xe0\x80\x80\"",
+    "",
+    " ",
+    "-",
+    "01",
+    "1.",
+    ".5",
+    "1e",
+    "1e+",
+    "+1",
+    "0x10",
+    "tru",
+    "truefalse",
+    "nul",
+    "True",
+    "\"",
+    "\"\\\"",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"\\u12g4\"",
+    "\"\n\"",
+    "\"\t\"",
+    "[",
+    "]",
+    "[1",
+    "[1,",
+    "[1,]",
+    "[,1]",
+    "[1 2]",
+    "{",
+    "}",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\":1,}",
+    "{,}",
+    "{a:1}",
+    "{\"a\":1 \"b\":2}",
+    "{\"a\" 1}",
+    "[}",
+    "{]",
+    "1 2",
+    "[1]]",
+    "'a'",
+    "NaN",
+    "Infinity",
+    "\"\x80\"",
+    "\"\xc0\xaf\"",
+    "\"\xed\xa0\x80\"",
+    "\"\xf5\x80\x80\x80\"",
+    "\"\xe2\x82\"",
+    "\xef\xbb\xbf"
+    "1",
+    "/**/1",
+    "[1]//x",
+    "\"\xf4\x90\x80\x80\"",
+    "\"\xe0\x80\x80\"",
 };
 
 START_TEST(well_formed_values_are_read)
@@ -63,7 +130,8 @@ END_TEST
 
 START_TEST(every_beginning_of_a_value_is_refused)
 {
-    static const char text[] = "{\"a\":[1,-2.5e3,\"\\u00e9\xc3\xa9\",true,null],\"b\":{}}";
+    static const char text[] =
+        "{\"a\":[1,-2.5e3,\"\\u00e9\xc3\xa9\",true,null],\"b\":{}}";
     size_t len;
 
     for (len = 0; len < strlen(text); len++)
@@ -74,7 +142,7 @@ END_TEST
 
 static cc_status skip_nested(size_t depth, unsigned *out_depth)
 {
-    char *text = malloc(2 * depth);
+    char *text = cc_alloc(2 * depth);
     cc_status status;
 
     memset(text, '[', depth);
@@ -171,8 +239,8 @@ END_TEST
 /* Whatever is done to a text, it is read within its bounds and to an end. */
 START_TEST(damaged_texts_do_no_harm)
 {
-    static const char seed[] =
-        "{\"cursor\":\"a-1\",\"messages\":[{\"id\":\"x\",\"data\":[1,{\"\\u00e9\":null}]}]}";
+    static const char seed[] = "{\"cursor\":\"a-1\",\"messages\":[{\"id\":\"x\",\"data\":"
+                               "[1,{\"\\u00e9\":null}]}]}";
     char text[sizeof(seed)];
     unsigned state = 12345;
     int round, i;

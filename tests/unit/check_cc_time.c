@@ -21,11 +21,24 @@ static const struct {
 };
 
 static const char *const bad[] = {
-    "", "now", "2026-11-23", "2026-11-23T04:16:54", "2026-13-01T00:00:00Z",
-    "2026-02-29T00:00:00Z", "2026-00-01T00:00:00Z", "2026-11-23T24:00:00Z",
-    "2026-11-23T04:60:00Z", "2026-11-23T04:16:61Z", "2026-11-23T04:16:54.Z",
-    "2026-11-23T04:16:54Zx", "2026-11-23T04:16:54+1:00", "2026-11-23T04:16:54+24:00",
-    "-026-11-23T04:16:54Z", "26-11-23T04:16:54Z", "2026-11-23 04:16:54Z", "1969-12-31T23:59:59Z",
+    "",
+    "now",
+    "2026-11-23",
+    "2026-11-23T04:16:54",
+    "2026-13-01T00:00:00Z",
+    "2026-02-29T00:00:00Z",
+    "2026-00-01T00:00:00Z",
+    "2026-11-23T24:00:00Z",
+    "2026-11-23T04:60:00Z",
+    "2026-11-23T04:16:61Z",
+    "2026-11-23T04:16:54.Z",
+    "2026-11-23T04:16:54Zx",
+    "2026-11-23T04:16:54+1:00",
+    "2026-11-23T04:16:54+24:00",
+    "-026-11-23T04:16:54Z",
+    "26-11-23T04:16:54Z",
+    "2026-11-23 04:16:54Z",
+    "1969-12-31T23:59:59Z",
 };
 
 START_TEST(times_are_read)
@@ -63,7 +76,8 @@ int main(void)
     TCase *c = tcase_create("time");
 
     tcase_add_loop_test(c, times_are_read, 0, (int)(sizeof(good) / sizeof(good[0])));
-    tcase_add_loop_test(c, other_texts_are_refused, 0, (int)(sizeof(bad) / sizeof(bad[0])));
+    tcase_add_loop_test(c, other_texts_are_refused, 0,
+                        (int)(sizeof(bad) / sizeof(bad[0])));
     tcase_add_test(c, what_is_written_can_be_read);
     suite_add_tcase(s, c);
     return support_run(s);
