@@ -6,6 +6,10 @@ set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${BUILD:-$here/..}" && pwd) || exit 1
+if grep -qs '^#define CS_DEVELOPER' "$build/config.h"; then
+    echo "'$build' is a developer build, which audits after each step: measure another" >&2
+    exit 1
+fi
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
 base=$(mktemp -d "${TMPDIR:-/tmp}/pushbench.XXXXXX") || exit 1
 chmod 755 "$base"
