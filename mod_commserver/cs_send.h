@@ -13,12 +13,11 @@
 #include "cs_problem.h"
 #include "cs_response.h"
 
-/** Memory for an answer, given to cs_send_json() or leaked until the
- *  connection ends: so do send it. */
+/** Memory for an answer, as long as r lives. */
 char *cs_send_buffer(request_rec *r, apr_size_t size);
 
-/** Send `len` bytes of a cs_send_buffer() as application/json.
- *  @return as cs_output_pass() */
+/** Send `len` bytes of a cs_send_buffer() as application/json. @return OK, or
+ *  what else cs_output_pass() does */
 int cs_send_json(request_rec *r, int status, char *buffer, apr_size_t len);
 
 /** Send an answer without a body. @return OK */

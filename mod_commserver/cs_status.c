@@ -11,7 +11,7 @@ int cs_status_handler(request_rec *r)
     csq_stats stats;
     const char *path;
     apr_size_t len;
-    char *text, *buffer;
+    char *text;
     int result;
 
     if (!cs_entry_check(r, CS_KIND_STATUS, &path, &result))
@@ -23,7 +23,5 @@ int cs_status_handler(request_rec *r)
                                "the status names nothing in its path");
     csq_stats_get(cs_lifecycle_queue(), &stats);
     text = cs_response_status(&stats, r->pool, &len);
-    buffer = cs_send_buffer(r, len);
-    memcpy(buffer, text, len);
-    return cs_send_json(r, HTTP_OK, buffer, len);
+    return cs_send_json(r, HTTP_OK, text, len);
 }
