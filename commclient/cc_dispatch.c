@@ -50,6 +50,7 @@ cc_change *cc_dispatch_add_change(cc_dispatch *d, cc_change_kind kind)
     change = &d->changes[d->change_count++];
     memset(change, 0, sizeof(*change));
     change->kind = kind;
+    change->size = -1;
     cc_dispatch_schedule(d);
     return change;
 }
@@ -58,7 +59,7 @@ static cc_status apply_change(cc_dispatch *d, const cc_change *change)
 {
     switch (change->kind) {
     case CC_CHANGE_REMOVE:
-        return cc_inbox_remove(d->inbox, change->app, change->seq);
+        return cc_inbox_remove(d->inbox, change->app, change->seq, change->size);
     case CC_CHANGE_ATTEMPT:
         return cc_inbox_attempt_set(d->inbox, change->app, change->seq, change->attempt);
     case CC_CHANGE_GAP:
@@ -404,6 +405,7 @@ cc_status cc_dispatch_acknowledge(cc_client *client, const char *id)
     app = message->app;
     change = cc_dispatch_add_change(d, CC_CHANGE_REMOVE);
     change->seq = message->seq;
+    change->size = (int64_t)message->body_len;
     change->answer = client;
     memcpy(change->app, app->name, sizeof(change->app));
     memcpy(change->id, id, strlen(id) + 1);

@@ -97,6 +97,7 @@ typedef struct cc_change {
     cc_change_kind kind;
     int attempt;
     int64_t seq;
+    int64_t size;      /* of the body, bytes; -1: not known */
     cc_client *answer; /* who is told; NULL: nobody            */
     char app[CC_APP_MAX + 1];
     char id[CC_ID_MAX + 1];

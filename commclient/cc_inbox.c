@@ -222,26 +222,35 @@ cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *e
     return CC_OK;
 }
 
-cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq)
+/* CC_EMPTY: it is gone. */
+static cc_status read_size(cc_inbox *inbox, const char *app, int64_t seq, int64_t *out)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_SIZE];
-    int64_t size = 0;
     cc_status status;
 
     cc_inbox_bind_text(statement, 1, app);
     sqlite3_bind_int64(statement, 2, seq);
     status = cc_inbox_step(inbox, CC_SQL_SIZE);
     if (status == CC_OK)
-        size = sqlite3_column_int64(statement, 0);
+        *out = sqlite3_column_int64(statement, 0);
     sqlite3_reset(statement);
-    if (status != CC_OK)
-        return status == CC_EMPTY ? CC_OK : status;
+    return status;
+}
 
-    statement = inbox->statements[CC_SQL_REMOVE];
+cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq, int64_t size)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_REMOVE];
+    cc_status status;
+
+    if (size < 0) {
+        status = read_size(inbox, app, seq, &size);
+        if (status != CC_OK)
+            return status == CC_EMPTY ? CC_OK : status;
+    }
     cc_inbox_bind_text(statement, 1, app);
     sqlite3_bind_int64(statement, 2, seq);
     status = cc_inbox_run(inbox, CC_SQL_REMOVE);
-    if (status == CC_OK) {
+    if (status == CC_OK && sqlite3_changes(inbox->db) > 0) {
         inbox->totals.messages--;
         inbox->totals.bytes -= size;
     }

@@ -67,8 +67,9 @@ cc_status cc_inbox_cursor_set(cc_inbox *inbox, const char *server, cc_slice curs
 cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
                        int64_t skew, int64_t now, int attempt, int64_t *out_seq);
 
-/** Forget a message that was acknowledged; harmless when it is gone. */
-cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq);
+/** Forget a message that was acknowledged; harmless when it is gone.
+ *  @param size  bytes of its body; -1: not known */
+cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq, int64_t size);
 
 /** Remember how often a message was given. */
 cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,

@@ -61,7 +61,7 @@
     X(APPS, "SELECT app, count(*) FROM message GROUP BY app")                            \
     X(EXPIRE, "DELETE FROM message WHERE expires > 0 AND expires <= ?1")                 \
     X(NEXT_EXPIRY, "SELECT min(expires) FROM message WHERE expires > 0")                 \
-    X(SEEN_ADD, "INSERT INTO seen VALUES (?1, ?2, ?3)")                                  \
+    X(SEEN_ADD, "INSERT OR IGNORE INTO seen VALUES (?1, ?2, ?3)")                        \
     X(SEEN_FIND, "SELECT 1 FROM seen"                                                    \
                  " WHERE day = ?1 AND id = ?2 AND server = ?3")                          \
     X(SEEN_FIND_ID, "SELECT 1 FROM seen WHERE day = ?1 AND id = ?2 LIMIT 1")             \

@@ -408,6 +408,7 @@ static void drop_expired(cc_dispatch *d, cc_message *message)
     cc_change *change = cc_dispatch_add_change(d, CC_CHANGE_REMOVE);
 
     change->seq = message->seq;
+    change->size = (int64_t)message->body_len;
     memcpy(change->app, message->app->name, sizeof(change->app));
     cc_queue_drop(d, message);
 }

@@ -76,15 +76,19 @@ cc_status cc_seen_add(cc_inbox *inbox, const char *server, cc_slice id, int64_t 
     sqlite3_stmt *statement;
     cc_status status;
 
-    status =
-        certain ? ask_bucket(inbox, day, id, server) : ask_all_buckets(inbox, id, server);
-    if (status != CC_EMPTY)
-        return status == CC_OK ? CC_DUPLICATE : status;
+    if (!certain) {
+        status = ask_all_buckets(inbox, id, server);
+        if (status != CC_EMPTY)
+            return status == CC_OK ? CC_DUPLICATE : status;
+    }
     statement = cc_inbox_statement(inbox, CC_SQL_SEEN_ADD);
     sqlite3_bind_int64(statement, 1, day);
     cc_inbox_bind(statement, 2, id);
     cc_inbox_bind_text(statement, 3, server);
-    return cc_inbox_run(inbox, CC_SQL_SEEN_ADD);
+    status = cc_inbox_run(inbox, CC_SQL_SEEN_ADD);
+    if (status == CC_OK && sqlite3_changes(inbox->db) == 0)
+        return CC_DUPLICATE;
+    return status;
 }
 
 cc_status cc_seen_find(cc_inbox *inbox, const char *id)

@@ -149,7 +149,7 @@ START_TEST(a_message_counts_once)
 {
     ck_assert_int_eq(add("a"), CC_OK);
     ck_assert_int_eq(add("a"), CC_DUPLICATE);
-    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", load(0, 1).seq), CC_OK);
+    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", load(0, 1).seq, -1), CC_OK);
     ck_assert_int_eq(count_messages(), 0);
     ck_assert_int_eq(add("a"), CC_DUPLICATE);
     reopen();
@@ -211,9 +211,9 @@ START_TEST(a_message_is_found_by_its_id)
     add("a");
     ck_assert_int_eq(cc_inbox_find(inbox, "a", app, &seq), CC_OK);
     ck_assert_str_eq(app, "orders");
-    ck_assert_int_eq(cc_inbox_remove(inbox, app, seq), CC_OK);
+    ck_assert_int_eq(cc_inbox_remove(inbox, app, seq, -1), CC_OK);
     ck_assert_int_eq(cc_inbox_find(inbox, "a", app, &seq), CC_EMPTY);
-    ck_assert_int_eq(cc_inbox_remove(inbox, app, seq), CC_OK);
+    ck_assert_int_eq(cc_inbox_remove(inbox, app, seq, -1), CC_OK);
 }
 END_TEST
 
