@@ -19,7 +19,6 @@
 #define PUBLISH_BATCH   64
 #define OPEN_S          120
 #define LEAVE_S         30
-#define SETTLE_S        3
 
 int root_pids[ROOTS_MAX], n_root;
 
@@ -318,21 +317,15 @@ static void leave_all(void)
         turn(50);
 }
 
-/* Memory is given back a while after the last connection has gone. */
-static double pss_when_settled(void)
+/* Memory is given back some seconds after the last connection has gone; this
+ * waits until nearly all of it was. */
+static double pss_after_leaving(double before)
 {
     uint64_t start = now_ns();
-    double now = tree_pss(), before;
 
-    do {
-        uint64_t pause = now_ns();
-
-        while (seconds_since(pause) < SETTLE_S)
-            turn(100);
-        before = now;
-        now = tree_pss();
-    } while (now < before * 0.99 && seconds_since(start) < LEAVE_S);
-    return now;
+    while (tree_pss() > before * 1.02 && seconds_since(start) < LEAVE_S)
+        turn(500);
+    return tree_pss();
 }
 
 static void parse(int argc, char **argv)
@@ -397,11 +390,12 @@ int main(int argc, char **argv)
         turn(1000);
     deliver_s = seconds_since(start);
     leave_all();
-    after = pss_when_settled();
+    start = now_ns();
+    after = pss_after_leaving(before);
     printf("RESULT mode=waiting tls=%d n=%d open_s=%.1f pss_before_mb=%.1f "
            "pss_waiting_mb=%.1f pss_after_mb=%.1f pss_b_per_client=%.0f "
            "page_p50_us=%.0f page_p99_us=%.0f page_max_us=%.0f delivered=%d wrong=%d "
-           "missing=%d polled_again=%d deliver_s=%.1f\n",
+           "missing=%d polled_again=%d deliver_s=%.1f give_back_s=%.1f\n",
            use_tls, total, open_s, before / 1024, waiting / 1024, after / 1024,
            (waiting - before) * 1024 / total, percentile(&page, 50),
            percentile(&page, 99), percentile(&page, 100), delivered, wrong,
