@@ -134,11 +134,12 @@ static void report(bench *b, const csq_stats *empty, const csq_stats *full, long
     const char *problem = NULL;
 
     csq_stats_get(b->q, &stats);
-    printf("messages            %ld of 200 bytes, %d clients, %d writers\n", b->messages,
-           b->clients, b->writers);
+    printf("messages            %ld of 200 bytes, %d clients, %d writers\n",
+           b->messages, b->clients, b->writers);
     printf("segment a message   %.1f bytes\n",
            (double)(full->segment_used - empty->segment_used) / (double)round);
-    printf("append              %.0f ns\n", b->append_seconds * 1e9 / (double)b->messages);
+    printf("append              %.0f ns\n",
+           b->append_seconds * 1e9 / (double)b->messages);
     printf("fetch, acknowledge  %.0f ns\n", b->fetch_seconds * 1e9 / (double)b->messages);
     printf("left in use         %llu bytes; before %llu\n",
            (unsigned long long)stats.segment_used,

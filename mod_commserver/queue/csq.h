@@ -213,8 +213,8 @@ typedef struct csq_message {
     const char *sender;     /* who published, 1..CSQ_SENDER_MAX bytes         */
     const char *type;       /* Content-Type, NULL: none given                 */
     csq_encoding encoding;
-    apr_time_t time;        /* when it was published                          */
-    apr_time_t expires;     /* when it goes unread                            */
+    apr_time_t time;        /* when it was published; kept in milliseconds    */
+    apr_time_t expires;     /* when it goes unread; the same                  */
     const char *data;       /* wire value                                     */
     apr_size_t len;         /* bytes of it                                    */
 } csq_message;
@@ -226,11 +226,17 @@ typedef struct csq_message {
  * not exist are created. A key given twice counts once. Wakes who waits.
  * @param refused  n statuses, set for every key when several were given and
  *                 one was refused; NULL allowed when n is 1
- * @param out_id   the id drawn for the message
+ * @param n        1..CSQ_RECEIVERS_MAX, else APR_EINVAL
+ * @param out_id   the id drawn for the message; NULL allowed
  * @return APR_SUCCESS: it is queued and will outlive this process;
  *         n == 1: CSQ_QUEUE_FULL, CSQ_CLIENTS_FULL; n > 1: CSQ_REFUSED;
  *         either: CSQ_SEGMENT_FULL, CSQ_TOO_LARGE, CSQ_BAD_NAME, CSQ_BUSY,
- *         CSQ_CLOSED, CSQ_DAMAGED. Nothing is queued then.
+ *         CSQ_CLOSED, CSQ_NO_SERVER (handles that attached), CSQ_DAMAGED.
+ *         Nothing is queued then.
+ * CSQ_TOO_LARGE: the wire value is longer than max_queue_bytes or than the
+ * segment, or the body is longer than max_message, as far as the wire value
+ * tells: a text may be shorter than it looks. Callers that have the body
+ * check its length themselves.
  */
 apr_status_t csq_append(csq *q, const csq_message *message, const csq_key *to, int n,
                         apr_time_t now, apr_status_t *refused,
@@ -238,18 +244,35 @@ apr_status_t csq_append(csq *q, const csq_message *message, const csq_key *to, i
 
 /* ---- fetching -------------------------------------------------------- */
 
+/* What a cursor means:
+ *  - None, or epoch 0 and sequence 0 (what a fetch of an unknown client gives
+ *    out): from the oldest, no gap.
+ *  - The epoch of the queue and a sequence that was handed out: from there.
+ *  - An epoch that this segment drew for this client earlier: the queue was
+ *    forgotten since, which happens only when it is empty and has no gap to
+ *    tell (or none that matters: all that was dropped would have expired by
+ *    now). Nothing is missing: from the oldest, nothing removed, no gap. The
+ *    epoch itself shows that it was drawn here, so nothing is kept for it.
+ *  - Anything else is foreign, for example of a segment that was lost: from
+ *    the oldest, nothing removed, with a gap of unknown contents. It is told
+ *    until a cursor comes that was handed out with it.
+ * A gap of dropped messages stands at the sequence of the last one dropped.
+ * It is told to a cursor before that, and acknowledged by one at or behind
+ * it: such a cursor was handed out with the gap or with the messages.        */
+
 /* Who waits on a queue: made by csq_waiter_make() from a slot (one a server
  * process) and a number the process chose. 0: nobody.                       */
 typedef apr_uint64_t csq_waiter;
 
 typedef struct csq_fetch {
     const csq_cursor *after;  /* exclusive; NULL: from the oldest kept        */
-    apr_uint32_t max_messages;/* 0: acknowledge only, read nothing            */
+    apr_uint32_t max_messages;/* 0: read nothing and tell no gap: CSQ_EMPTY   */
     apr_size_t max_bytes;     /* payload bytes; a larger single one still goes*/
     csq_waiter waiter;        /* registered if there is nothing; 0: do not    */
     unsigned acknowledge : 1; /* first remove everything up to `after`        */
     unsigned resume : 1;      /* `waiter` was registered by an earlier call   */
-    unsigned peek : 1;        /* change nothing at all, not even "handed out" */
+    unsigned peek : 1;        /* change nothing at all, not even "handed out";
+                                 the cursor is the one handed out last        */
 } csq_fetch;
 
 /* One message in a batch. Strings and data lie in the batch's own memory and
@@ -336,7 +359,9 @@ csq_waiter csq_waiter_make(const csq_slot *slot, apr_uint32_t number);
 
 /**
  * Take what was rung since the last call: clears the doorbell, then reads the
- * list. One thread at a time.
+ * list. One thread at a time. Call it once a second even if the descriptor is
+ * silent: a process may have died between the list and the doorbell. Numbers
+ * that the caller does not know are to be ignored.
  * @param out_all  set when the list overflowed: look at all your waiters
  * @return numbers written to `out_numbers`; equal to max: call again.
  */

@@ -37,9 +37,9 @@ apr_status_t csq_chunk_take_locked(csq *q, uint32_t n, uint32_t *out_head)
     }
     chunk = csq_chunk_at(q, last);
     header->free_head = chunk->next;
-    header->free_count -= n;
+    CSQ_ADD(header->free_count, -n);
     if (header->free_count < header->free_lowest)
-        header->free_lowest = header->free_count;
+        CSQ_SET(header->free_lowest, header->free_count);
     chunk->next = 0;
     *out_head = head;
     return APR_SUCCESS;
@@ -57,7 +57,7 @@ apr_status_t csq_chunk_give_locked(csq *q, uint32_t head, uint32_t n)
     }
     chunk->next = header->free_head;
     header->free_head = head;
-    header->free_count += n;
+    CSQ_ADD(header->free_count, n);
     return APR_SUCCESS;
 }
 

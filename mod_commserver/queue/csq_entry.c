@@ -51,7 +51,7 @@ apr_status_t csq_entry_link_locked(csq *q, unsigned shard, uint32_t client_numbe
     client->tail = number;
     client->count++;
     client->bytes += stored->len;
-    q->shards[shard].queued++;
+    CSQ_ADD(q->shards[shard].queued, 1);
     csq_wheel_add_locked(q, shard, number, csq_wheel_second(csq_stored_expires(stored)));
     return APR_SUCCESS;
 }
@@ -109,14 +109,14 @@ apr_status_t csq_entry_remove_locked(csq *q, unsigned shard, csq_client *client,
         goto damaged;
     client->count--;
     client->bytes -= stored->len;
-    q->shards[shard].queued--;
+    CSQ_ADD(q->shards[shard].queued, -UINT64_C(1));
     refs = __atomic_fetch_sub(&stored->refs, 1, __ATOMIC_ACQ_REL);
     if (refs == 0)
         goto damaged;
     if (number != message)
         put_aside(q, shard, number);
     if (refs == 1) {
-        q->shards[shard].bytes -= stored->len;
+        CSQ_ADD(q->shards[shard].bytes, -(uint64_t)stored->len);
         put_aside(q, shard, message);
     }
     return APR_SUCCESS;

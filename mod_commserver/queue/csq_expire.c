@@ -60,7 +60,7 @@ static apr_status_t expire_or_keep(csq *q, unsigned shard, uint32_t number,
     if (csq_stored_expires(stored) > csq_milliseconds(now))
         return csq_wheel_move_locked(q, shard, number, tick,
                                      csq_wheel_second(csq_stored_expires(stored)));
-    q->shards[shard].expired++;
+    CSQ_ADD(q->shards[shard].expired, 1);
     return csq_entry_remove_locked(q, shard, client, number);
 }
 
@@ -192,7 +192,7 @@ apr_status_t csq_expire_queue_locked(csq *q, unsigned shard, csq_client *client,
         }
         if (csq_stored_expires(stored) > csq_milliseconds(now))
             break;
-        q->shards[shard].expired++;
+        CSQ_ADD(q->shards[shard].expired, 1);
         rv = csq_entry_remove_locked(q, shard, client, client->head);
     }
     return rv;

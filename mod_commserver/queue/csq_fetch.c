@@ -75,7 +75,7 @@ static apr_status_t acknowledge(fetching *f)
             return CSQ_DAMAGED;
         if (entry->sequence > f->after)
             break;
-        f->q->shards[f->shard].acknowledged++;
+        CSQ_ADD(f->q->shards[f->shard].acknowledged, 1);
         rv = csq_entry_remove_locked(f->q, f->shard, client, client->head);
     }
     if (client->gap)
@@ -164,7 +164,7 @@ static apr_status_t read_entry(fetching *f, uint32_t number, csq_entry *entry)
     if (csq_stored_expires(stored) <= csq_milliseconds(f->now)) {
         if (fetch->peek)
             return APR_SUCCESS;
-        f->q->shards[f->shard].expired++;
+        CSQ_ADD(f->q->shards[f->shard].expired, 1);
         return csq_entry_remove_locked(f->q, f->shard, f->client, number);
     }
     if (csq_batch_count(f->batch) >= fetch->max_messages
@@ -224,7 +224,7 @@ static void hand_out(fetching *f)
         client->mark = f->mark;
     if (client->gap && csq_gap_sequence(f->q, client, f->after))
         csq_gap_told_locked(f->q, client);
-    f->q->shards[f->shard].handed_out += csq_batch_count(f->batch);
+    CSQ_ADD(f->q->shards[f->shard].handed_out, csq_batch_count(f->batch));
 }
 
 /* With nothing left behind the cursor, all that was handed out is behind it. */

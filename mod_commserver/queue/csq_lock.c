@@ -46,16 +46,25 @@ apr_status_t csq_mutex_create(pthread_mutex_t *mutex)
     return rc;
 }
 
+/* ThreadSanitizer does not know pthread_mutex_clocklock(). */
+#ifdef __SANITIZE_THREAD__
+#define LOCK_CLOCK CLOCK_REALTIME
+#define LOCK_UNTIL(mutex, deadline) pthread_mutex_timedlock(mutex, deadline)
+#else
+#define LOCK_CLOCK CLOCK_MONOTONIC
+#define LOCK_UNTIL(mutex, deadline) pthread_mutex_clocklock(mutex, LOCK_CLOCK, deadline)
+#endif
+
 static int lock_until_deadline(csq *q, pthread_mutex_t *mutex)
 {
     struct timespec deadline;
     int64_t nanoseconds;
 
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    clock_gettime(LOCK_CLOCK, &deadline);
     nanoseconds = deadline.tv_nsec + q->timeout;
     deadline.tv_sec += nanoseconds / 1000000000;
     deadline.tv_nsec = nanoseconds % 1000000000;
-    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &deadline);
+    return LOCK_UNTIL(mutex, &deadline);
 }
 
 static apr_status_t take_mutex(csq *q, pthread_mutex_t *mutex, uint32_t *owner)

@@ -127,6 +127,12 @@ int csq_repair_wanted(csq *q);
 /** Nothing is locked by the caller. APR_SUCCESS, CSQ_BUSY, CSQ_NO_MEMORY. */
 apr_status_t csq_repair(csq *q);
 
+/* A number that others read without the lock: of one writer at a time, but
+ * never torn.                                                                */
+#define CSQ_ADD(number, value) \
+    __atomic_store_n(&(number), (number) + (value), __ATOMIC_RELAXED)
+#define CSQ_SET(number, value) __atomic_store_n(&(number), (value), __ATOMIC_RELAXED)
+
 /* ---- csq_chunk.c: chunks, chains, the free list ------------------------ */
 
 static inline void *csq_chunk_at(csq *q, uint32_t number)

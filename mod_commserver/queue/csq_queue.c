@@ -290,7 +290,7 @@ static apr_status_t drop_oldest(appending *a, const target *t)
         rv = csq_gap_add_locked(q, client, entry->sequence, stored->entry.body);
         if (rv == APR_SUCCESS)
             rv = csq_entry_remove_locked(q, shard, client, client->head);
-        q->shards[shard].dropped++;
+        CSQ_ADD(q->shards[shard].dropped, 1);
     }
     return rv;
 }
@@ -367,8 +367,8 @@ static apr_status_t link_targets(appending *a, uint32_t message)
     if (rv != APR_SUCCESS)
         return rv;
     __atomic_store_n(&stored->entry.committed, 1, __ATOMIC_RELEASE);
-    a->q->shards[shard].bytes += stored->len;
-    a->q->shards[shard].published++;
+    CSQ_ADD(a->q->shards[shard].bytes, stored->len);
+    CSQ_ADD(a->q->shards[shard].published, 1);
     for (i = 0; i < a->n; i++)
         if (!a->targets[i].doubled)
             wake(a, &a->targets[i]);

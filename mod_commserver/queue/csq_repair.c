@@ -63,15 +63,15 @@ static void reset_what_follows(csq *q)
 {
     uint32_t i;
 
-    q->header->clients = 0;
+    CSQ_SET(q->header->clients, 0);
     memset(q->origins, 0, ((size_t)q->origin_mask + 1) * sizeof *q->origins);
     for (i = 0; i < CSQ_SHARDS; i++) {
         csq_shard *shard = &q->shards[i];
 
         shard->release = 0;
         shard->clients = 0;
-        shard->queued = 0;
-        shard->bytes = 0;
+        CSQ_SET(shard->queued, 0);
+        CSQ_SET(shard->bytes, 0);
         memset(shard->busy, 0, sizeof shard->busy);
         memset(shard->wheel, 0, sizeof shard->wheel);
     }
@@ -114,7 +114,7 @@ static int hold_message(repairing *r, unsigned shard, uint32_t number,
         }
         stored->refs = 0;
         stored->entry.linked = 0;
-        r->q->shards[shard].bytes += stored->len;
+        CSQ_ADD(r->q->shards[shard].bytes, stored->len);
     }
     stored->refs++;
     return 1;
@@ -145,7 +145,7 @@ static int link_again(repairing *r, unsigned shard, csq_client *client,
     client->tail = number;
     client->count++;
     client->bytes += stored->len;
-    r->q->shards[shard].queued++;
+    CSQ_ADD(r->q->shards[shard].queued, 1);
     csq_wheel_add_locked(r->q, shard, number,
                          csq_wheel_second(csq_stored_expires(stored)));
     return 1;
@@ -258,7 +258,7 @@ static void mark_client(repairing *r, unsigned shard, uint32_t number, uint64_t 
         give_new_epoch(r, client, hash);
     csq_wheel_add_locked(q, shard, number, client->due);
     q->shards[shard].clients++;
-    q->header->clients++;
+    CSQ_ADD(q->header->clients, 1);
 }
 
 static void mark_shard(repairing *r, unsigned shard)
@@ -304,9 +304,9 @@ static void sweep(repairing *r)
         count++;
     }
     header->free_head = head;
-    header->free_count = count;
+    CSQ_SET(header->free_count, count);
     if (count < header->free_lowest)
-        header->free_lowest = count;
+        CSQ_SET(header->free_lowest, count);
 }
 
 static apr_status_t repair_locked(csq *q)
@@ -327,7 +327,7 @@ static apr_status_t repair_locked(csq *q)
     munmap(marks, size);
     for (i = 0; i < q->slot_count; i++)
         __atomic_store_n(&q->slots[i].all, 1, __ATOMIC_SEQ_CST);
-    q->header->repairs++;
+    CSQ_ADD(q->header->repairs, 1);
     __atomic_store_n(&q->header->repair, 0, __ATOMIC_SEQ_CST);
     return APR_SUCCESS;
 }

@@ -182,7 +182,7 @@ static void churn(int seed)
         switch (rand_r(&state) % 8) {
         case 0:
         case 1:
-            put(client, "text that is long enough to need more than a single chunk of it");
+            put(client, "text that is long enough to need more than a single chunk");
             break;
         case 2:
             csq_append(fx.q, &message, keys, 3, fx.now, NULL, NULL);

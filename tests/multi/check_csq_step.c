@@ -24,7 +24,11 @@
 #include <unistd.h>
 
 #define SEGMENT_SIZE (192 * 1024)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KILLS        1         /* many more instructions                      */
+#else
 #define KILLS        3
+#endif
 
 /* What the child says. Shared memory. */
 typedef struct report {
