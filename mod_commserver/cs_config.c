@@ -335,6 +335,7 @@ void *cs_config_server_create(apr_pool_t *p, server_rec *s)
     config->client_expiry = CS_CONFIG_UNSET;
     config->overflow = CS_CONFIG_UNSET;
     config->blocking_polls = CS_CONFIG_UNSET;
+    config->blocking_shared = 0;
     config->max_parked = CS_CONFIG_UNSET;
     config->max_event_threads = CS_CONFIG_UNSET;
     return config;
@@ -360,6 +361,7 @@ void *cs_config_server_merge(apr_pool_t *p, void *base, void *add)
     c->client_expiry = merge_number(b->client_expiry, a->client_expiry);
     c->overflow = merge_number(b->overflow, a->overflow);
     c->blocking_polls = merge_number(b->blocking_polls, a->blocking_polls);
+    c->blocking_shared = 0;
     c->max_parked = merge_number(b->max_parked, a->max_parked);
     c->max_event_threads = merge_number(b->max_event_threads, a->max_event_threads);
     return c;
@@ -422,7 +424,7 @@ static apr_int64_t parked_by_descriptors(int threads)
 
 static void resolve_numbers(cs_config_server *config)
 {
-    int threads = 1;
+    int threads = 1, daemons = 1, workers;
 
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     if (threads < 1)
@@ -434,7 +436,10 @@ static void resolve_numbers(cs_config_server *config)
     set_default(&config->max_clients, DEFAULT_MAX_CLIENTS);
     set_default(&config->client_expiry, DEFAULT_CLIENT_EXPIRY);
     set_default(&config->overflow, CSQ_OVERFLOW_REJECT);
-    set_default(&config->blocking_polls, threads < 4 ? 1 : threads / 4);
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons);
+    config->blocking_shared = threads == 1;
+    workers = config->blocking_shared ? daemons : threads;
+    set_default(&config->blocking_polls, workers < 4 ? 1 : workers / 4);
     set_default(&config->max_parked, parked_by_descriptors(threads));
     set_default(&config->max_event_threads, DEFAULT_EVENT_THREADS);
 }

@@ -37,6 +37,8 @@ typedef struct cs_config_server {
     apr_int64_t client_expiry;    /* seconds                                 */
     apr_int64_t overflow;         /* csq_overflow                            */
     apr_int64_t blocking_polls;   /* requests a child may block on           */
+    int blocking_shared;          /* all children together may, since each is
+                                     one thread (prefork)                    */
     apr_int64_t max_parked;       /* requests a child may park               */
     apr_int64_t max_event_threads;/* of a child                              */
 } cs_config_server;

@@ -10,6 +10,7 @@
 #include "cs_wait.h"
 #include "cs_blocked.h"
 #include "cs_config.h"
+#include "cs_lifecycle.h"
 #include "cs_loop.h"
 #include "cs_park.h"
 
@@ -31,11 +32,24 @@ static apr_status_t prepare_parked(cs_hold *hold)
     return hold->park != NULL ? APR_SUCCESS : APR_ENOSPC;
 }
 
+/* Where a child is one thread the bound is that of all children. Two that ask
+ * at the same moment may both be let in. */
+static int others_block(const cs_config_server *config)
+{
+    csq_stats stats;
+
+    if (!config->blocking_shared) {
+        return 0;
+    }
+    csq_stats_get(cs_lifecycle_queue(), &stats);
+    return stats.waiting >= (apr_uint64_t)config->blocking_polls;
+}
+
 static apr_status_t prepare_blocking(cs_hold *hold)
 {
     cs_config_server *config = cs_config_server_get(hold->r->server);
 
-    if (!cs_blocked_enter((int)config->blocking_polls)) {
+    if (others_block(config) || !cs_blocked_enter((int)config->blocking_polls)) {
         return APR_EAGAIN;
     }
     hold->park = cs_park_alloc(CS_PARK_BLOCKED);

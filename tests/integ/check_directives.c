@@ -244,6 +244,20 @@ START_TEST(a_stop_leaves_nothing_and_a_start_begins_anew)
 }
 END_TEST
 
+START_TEST(what_a_kill_leaves_is_no_hindrance)
+{
+    httpd *server = httpd_start(&(httpd_options){ 0 });
+
+    httpd_kill(server);
+    httpd_again(server);
+    ck_assert_int_eq(
+        http_once(server, "POST", "/comm/publish/a/alice", "backend", NULL, "x")->status,
+        201);
+    expect_one_waits(server, "x");
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(two_servers_do_not_meet)
 {
     httpd *one = httpd_start(&(httpd_options){ 0 });
@@ -305,6 +319,7 @@ int main(void)
     tcase_add_test(tc, restarts_keep_what_is_queued_and_take_over_limits);
     tcase_add_test(tc, a_restart_with_other_realms_names_them);
     tcase_add_test(tc, a_stop_leaves_nothing_and_a_start_begins_anew);
+    tcase_add_test(tc, what_a_kill_leaves_is_no_hindrance);
     tcase_add_test(tc, two_servers_do_not_meet);
     tcase_add_test(tc, cgi_programs_are_told_segment_and_realm);
     suite_add_tcase(suite, tc);

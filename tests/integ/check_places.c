@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "support/support.h"
 
@@ -186,8 +187,8 @@ END_TEST
 /* Lifetimes tell which Directory sections were walked through. */
 START_TEST(an_alias_leads_to_its_directory_and_nothing_else_does)
 {
-    http_answer *answer = http_once(server, "POST", "/comm/publish/aliased/zoe",
-                                    "backend", NULL, "x");
+    http_answer *answer =
+        http_once(server, "POST", "/comm/publish/aliased/zoe", "backend", NULL, "x");
 
     ck_assert_int_eq(answer->status, 201);
     ck_assert_str_eq(http_header(answer, "TTL"), "7");
@@ -210,7 +211,7 @@ static void start_inner(void)
 {
     server = httpd_start(&(httpd_options){ .modules = "include mime",
                                            .config = "TypesConfig /dev/null\n"
-                  "AddOutputFilter INCLUDES .shtml\n"
+                                                     "AddOutputFilter INCLUDES .shtml\n"
                                                      "<Directory \"@DIR@/htdocs\">\n"
                                                      "    Options +Includes\n"
                                                      "</Directory>\n"
@@ -249,11 +250,20 @@ END_TEST
 
 /* ---- bases ------------------------------------------------------------- */
 
+static void make_folder(const char *name)
+{
+    ck_assert_int_eq(
+        mkdir(support_text("%s/htdocs/%s", httpd_directory(server), name), 0755), 0);
+}
+
 static void start_bases(void)
 {
     server =
         httpd_start(&(httpd_options){ .bare = 1,
-                                      .config = "<LocationMatch \"^/m[0-9]\">\n"
+                                      .config = "<Directory \"@DIR@/htdocs\">\n"
+                  "    AllowOverride FileInfo\n"
+                  "</Directory>\n"
+                  "<LocationMatch \"^/m[0-9]\">\n"
                                                 "    SetHandler commserver-publish\n"
                                                 "</LocationMatch>\n"
                                                 "<LocationMatch \"^/n[0-9]\">\n"
@@ -281,6 +291,11 @@ static void start_bases(void)
                                                 "<If \"%{REQUEST_URI} =~ m#^/if/#\">\n"
                                                 "    SetHandler commserver-publish\n"
                                                 "</If>\n" });
+    make_folder("folder");
+    make_folder("bare");
+    httpd_put(server, "htdocs/folder/.htaccess",
+              "SetHandler commserver-publish\nCommServerBase /folder\n");
+    httpd_put(server, "htdocs/bare/.htaccess", "SetHandler commserver-publish\n");
 }
 
 START_TEST(a_base_that_cannot_be_known_is_an_error_of_configuration)
@@ -296,6 +311,13 @@ START_TEST(a_base_that_cannot_be_known_is_an_error_of_configuration)
         ck_assert_str_eq(support_json(answer->body, "type"), "configuration");
     }
     ck_assert_int_ge(httpd_log_count(server, "CS0033"), 4);
+}
+END_TEST
+
+START_TEST(a_folder_can_have_handler_and_base)
+{
+    ck_assert_int_eq(post("/folder/orders/zoe", NULL), 201);
+    ck_assert_int_eq(post("/bare/orders/zoe", NULL), 500);
 }
 END_TEST
 
@@ -391,6 +413,7 @@ int main(void)
     tcase_add_test(tc, an_error_document_does_not_poll);
     tc = make_case(suite, "bases", start_bases);
     tcase_add_test(tc, a_base_that_cannot_be_known_is_an_error_of_configuration);
+    tcase_add_test(tc, a_folder_can_have_handler_and_base);
     tcase_add_test(tc, a_base_is_given_or_found);
     tc = make_case(suite, "hosts", start_hosts);
     tcase_add_test(tc, alice_of_one_realm_is_not_alice_of_another);

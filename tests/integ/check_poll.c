@@ -38,9 +38,21 @@ static void start_worker(void)
     start_as("worker");
 }
 
+static void start_prefork(void)
+{
+    start_as("prefork");
+}
+
 static void end(void)
 {
     httpd_end(server);
+}
+
+static int waiting(void)
+{
+    http_answer *answer = http_once(server, "GET", "/comm/status", "admin", NULL, NULL);
+
+    return atoi(support_json(answer->body, "waiting"));
 }
 
 static void publish(const char *client, const char *body)
@@ -452,6 +464,29 @@ START_TEST(too_many_blocking_polls_are_turned_into_polling)
 }
 END_TEST
 
+START_TEST(prefork_keeps_children_for_pages)
+{
+    http *c[3];
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        c[i] = http_open(server);
+        http_ask(c[i], "GET", "/comm/poll?wait=3", support_text("p%02d", i + 1), NULL,
+                 NULL);
+    }
+    wait_until(waiting() == 2, 5000);
+    c[2] = http_open(server);
+    ck_assert_ptr_nonnull(http_header(
+        http_call(c[2], "GET", "/comm/poll?wait=3", "p03", NULL, NULL), "Retry-After"));
+    ck_assert_int_eq(http_once(server, "GET", "/index.html", NULL, NULL, NULL)->status,
+                     200);
+    for (i = 0; i < 2; i++)
+        ck_assert_int_eq(http_read(c[i])->status, 204);
+    for (i = 0; i < 3; i++)
+        http_close(c[i]);
+}
+END_TEST
+
 #define COUNT(array) (int)(sizeof(array) / sizeof(*array))
 
 static TCase *make_case(const char *name, void (*start)(void))
@@ -506,6 +541,10 @@ int main(void)
     tc = make_case("worker", start_worker);
     add_waiting(tc);
     tcase_add_test(tc, too_many_blocking_polls_are_turned_into_polling);
+    suite_add_tcase(suite, tc);
+    tc = make_case("prefork", start_prefork);
+    add_waiting(tc);
+    tcase_add_test(tc, prefork_keeps_children_for_pages);
     suite_add_tcase(suite, tc);
     return support_run(suite);
 }
