@@ -399,6 +399,6 @@ int main(int argc, char **argv)
            use_tls, total, open_s, before / 1024, waiting / 1024, after / 1024,
            (waiting - before) * 1024 / total, percentile(&page, 50),
            percentile(&page, 99), percentile(&page, 100), delivered, wrong,
-           total - delivered - wrong, again, deliver_s);
+           total - delivered - wrong, again, deliver_s, seconds_since(start));
     return delivered == total ? 0 : 1;
 }
