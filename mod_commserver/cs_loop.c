@@ -26,10 +26,12 @@
 #include <apr_portable.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -43,7 +45,8 @@ APLOG_USE_MODULE(commserver);
 #define MAX_THREADS      64
 #define UPKEEP_INTERVAL  apr_time_from_sec(1)
 #define STALL            apr_time_from_msec(20)  /* a step longer than this   */
-#define CAREFUL_TIME     apr_time_from_sec(10)   /* after a stall             */
+#define STALL_USED       apr_time_from_msec(10)  /* processor time in it      */
+#define CAREFUL_TIME     apr_time_from_sec(1)    /* after the last stall      */
 #define GUARD_REST       apr_time_from_sec(1)    /* idle before it sleeps     */
 #define ENDING_TIME      apr_time_from_sec(2)
 
@@ -53,8 +56,16 @@ APLOG_USE_MODULE(commserver);
 
 typedef struct cs_loop_thread {
     apr_thread_t *thread;
-    int number;
+    pid_t id;                        /* of the kernel's thread                 */
+    clockid_t clock;                 /* processor time it has used             */
 } cs_loop_thread;
+
+/* What the guard remembers from look to look.                                */
+typedef struct guard_view {
+    apr_time_t idle_since;
+    apr_time_t began;                /* the step that looks long               */
+    apr_time_t used;                 /* processor time of its thread then      */
+} guard_view;
 
 static struct {
     pthread_mutex_t lock;
@@ -402,7 +413,7 @@ static hooks_decision decide_hooks(cs_park *park)
     }
     if (loop.followers > 0) {
         __atomic_store_n(&loop.leader, NULL, __ATOMIC_RELEASE);
-        pthread_cond_broadcast(&loop.lead_free);
+        pthread_cond_signal(&loop.lead_free);
     }
     else {
         append_park(&loop.kept_first, &loop.kept_last, park);
@@ -427,6 +438,23 @@ static int still_leading(void)
     return is_leader() && !__atomic_load_n(&loop.end, __ATOMIC_ACQUIRE);
 }
 
+static void be_careful(apr_time_t now)
+{
+    __atomic_store_n(&loop.careful_until, now + CAREFUL_TIME, __ATOMIC_RELAXED);
+}
+
+/* While steps go on to be slow, care is taken. */
+static void take_careful_step(cs_park *park)
+{
+    apr_time_t began = cs_loop_now(), now;
+
+    take_step(park);
+    now = cs_loop_now();
+    if (now - began > STALL) {
+        be_careful(now);
+    }
+}
+
 /* @return 0: this thread leads no more. */
 static int run_one(cs_park *park)
 {
@@ -437,7 +465,7 @@ static int run_one(cs_park *park)
         return 1;
     }
     if (decision == HOOKS_RUN_LED) {
-        take_step(park);
+        take_careful_step(park);
         return 0;
     }
     began = begin_step();
@@ -471,7 +499,7 @@ static void run_kept(void)
         park = shift_park(&loop.kept_first, &loop.kept_last);
         pthread_mutex_unlock(&loop.lock);
         if (park != NULL) {
-            take_step(park);
+            take_careful_step(park);
         }
     } while (park != NULL);
 }
@@ -485,28 +513,70 @@ static void wait_until_locked(apr_time_t when)
     pthread_cond_timedwait(&loop.lead_free, &loop.lock, &until);
 }
 
-/* The guard: look at the leader every now and then while it has work. */
-static void guard_locked(apr_time_t *idle_since)
+static apr_time_t processor_time(const cs_loop_thread *thread)
 {
-    apr_time_t began = __atomic_load_n(&loop.step_began, __ATOMIC_RELAXED);
+    struct timespec used;
+
+    if (clock_gettime(thread->clock, &used) != 0) {
+        return 0;
+    }
+    return apr_time_from_sec(used.tv_sec) + used.tv_nsec / 1000;
+}
+
+/* A thread that sleeps is stuck; one that runs may only have been given no
+ * processor by a busy machine. */
+static int thread_sleeps(const cs_loop_thread *thread)
+{
+    char path[64], text[128] = "";
+    const char *state;
+    int fd, len = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)thread->id);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        len = (int)read(fd, text, sizeof(text) - 1);
+        close(fd);
+    }
+    text[len > 0 ? len : 0] = '\0';
+    state = strrchr(text, ')');
+    return state == NULL || strchr("RZ", state[2]) == NULL;
+}
+
+static int is_stuck(guard_view *view, apr_time_t began)
+{
+    apr_time_t used;
+
+    if (thread_sleeps(loop.leader)) {
+        return 1;
+    }
+    used = processor_time(loop.leader);
+    if (view->began != began) {
+        view->began = began;
+        view->used = used;
+    }
+    return used - view->used > STALL_USED;
+}
+
+/* The guard: look at the leader every now and then while it has work. */
+static void guard_locked(guard_view *view)
+{
+    apr_time_t began = __atomic_load_n(&loop.step_began, __ATOMIC_ACQUIRE);
     apr_time_t now = cs_loop_now();
 
-    if (began == 0) {
-        if (now - *idle_since > GUARD_REST) {
-            loop.guard_sleeps = 1;
-            pthread_cond_wait(&loop.lead_free, &loop.lock);
-            loop.guard_sleeps = 0;
-            *idle_since = cs_loop_now();
-            return;
-        }
-    }
-    else {
-        *idle_since = now;
-        if (now - began > STALL && end_step(began)) {
-            __atomic_store_n(&loop.careful_until, now + CAREFUL_TIME, __ATOMIC_RELAXED);
+    if (began != 0) {
+        view->idle_since = now;
+        if (now - began > STALL && is_stuck(view, began) && end_step(began)) {
+            be_careful(now);
             __atomic_store_n(&loop.leader, NULL, __ATOMIC_RELEASE);
             return;
         }
+    }
+    else if (now - view->idle_since > GUARD_REST) {
+        loop.guard_sleeps = 1;
+        pthread_cond_wait(&loop.lead_free, &loop.lock);
+        loop.guard_sleeps = 0;
+        view->idle_since = cs_loop_now();
+        return;
     }
     wait_until_locked(now + STALL);
 }
@@ -514,14 +584,14 @@ static void guard_locked(apr_time_t *idle_since)
 /* @return 0: the thread is to end. */
 static int become_leader(void)
 {
-    apr_time_t idle_since = cs_loop_now();
+    guard_view view = { .idle_since = cs_loop_now() };
 
     pthread_mutex_lock(&loop.lock);
     loop.followers++;
     while (loop.leader != NULL && !loop.end) {
         if (loop.guard == NULL || loop.guard == self) {
             loop.guard = self;
-            guard_locked(&idle_since);
+            guard_locked(&view);
         }
         else {
             pthread_cond_wait(&loop.lead_free, &loop.lock);
@@ -536,7 +606,7 @@ static int become_leader(void)
     if (loop.followers == 0 && loop.thread_count < loop.thread_max && !loop.end) {
         start_thread();
     }
-    pthread_cond_broadcast(&loop.lead_free);    /* another is to guard         */
+    pthread_cond_signal(&loop.lead_free);       /* another is to guard         */
     pthread_mutex_unlock(&loop.lock);
     return !__atomic_load_n(&loop.end, __ATOMIC_ACQUIRE);
 }
@@ -545,6 +615,8 @@ static void *APR_THREAD_FUNC thread_main(apr_thread_t *thread, void *data)
 {
     self = data;
     self->thread = thread;
+    self->id = gettid();
+    pthread_getcpuclockid(pthread_self(), &self->clock);
     while (become_leader()) {
         lead();
         run_kept();
@@ -562,7 +634,6 @@ static int start_thread(void)
     sigset_t all, before;
     apr_status_t rv;
 
-    thread->number = loop.thread_count;
     apr_threadattr_create(&attributes, loop.pool);
     if (ap_thread_stacksize != 0) {
         apr_threadattr_stacksize_set(attributes, ap_thread_stacksize);

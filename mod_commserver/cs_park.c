@@ -30,13 +30,24 @@
 /* How long an idle connection may stay open once the child stops.            */
 #define STOP_IDLE apr_time_from_sec(2)
 
+/* How long nothing happens until memory is given back.                       */
+#define TRIM_AFTER apr_time_from_sec(1)
+
 /* ---- deadlines --------------------------------------------------------- */
+
+void cs_park_set_timer(cs_park *park)
+{
+    apr_time_t trim = cs_loop_now() + TRIM_AFTER;
+
+    park->trimmed = park->deadline <= trim;
+    cs_loop_timer_set(park, park->trimmed ? park->deadline : trim);
+}
 
 void cs_park_set_deadline(cs_park *park, apr_interval_time_t interval)
 {
     park->deadline = cs_loop_now() + interval;
     if (park->ours) {
-        cs_loop_timer_set(park, park->deadline);
+        cs_park_set_timer(park);
     }
 }
 
@@ -53,6 +64,10 @@ static int time_is_up(cs_park *park, unsigned signals)
     }
     if (cs_park_deadline_passed(park)) {
         return 1;
+    }
+    if (!park->trimmed) {
+        park->trimmed = 1;
+        cs_park_trim(park);
     }
     cs_loop_timer_set(park, park->deadline);
     return 0;

@@ -84,6 +84,7 @@ typedef struct cs_park {
     unsigned secure : 1;          /* TLS: the socket does not tell all       */
     unsigned watch_out : 1;       /* epoll reports writability               */
     unsigned head_begun : 1;      /* the deadline is that of a whole head    */
+    unsigned trimmed : 1;         /* memory was given back since it waits    */
 
     conn_rec *c;
     request_rec *r;               /* the request that is suspended, or NULL  */
@@ -180,6 +181,12 @@ cs_step cs_park_end_request(cs_park *park, int result);
 
 /** Go on after an answer: flush, close, serve what is there, or idle. */
 cs_step cs_park_after_answer(cs_park *park);
+
+/** Have the record told when its deadline comes, or when it is to be trimmed. */
+void cs_park_set_timer(cs_park *park);
+
+/** Give memory back that the connection keeps for its next request. */
+void cs_park_trim(cs_park *park);
 
 /** Wait for a signal until now + interval at the latest. */
 void cs_park_set_deadline(cs_park *park, apr_interval_time_t interval);
