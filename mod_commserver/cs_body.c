@@ -27,6 +27,8 @@ typedef struct cs_body {
     apr_size_t limit;
     apr_bucket_brigade *brigade;
     int complete;               /* EOS was seen                               */
+    int chunked;                /* to be there as a whole before it is parsed */
+    cs_chunks chunks;
 } cs_body;
 
 static void make_room(request_rec *r, cs_body *body, apr_size_t len)
@@ -121,16 +123,71 @@ static int read_on(request_rec *r, cs_body *body, apr_read_type_e block)
     return finish(r, body, rv);
 }
 
+/* What framing may add to a chunked body that we accept. */
+static apr_size_t longest_chunked(const cs_body *body)
+{
+    return body->limit * 2 + 65536;
+}
+
 int cs_body_continue(cs_park *park)
 {
-    return read_on(park->r, park->body, APR_NONBLOCK_READ);
+    cs_body *body = park->body;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (body->chunked) {
+        rv = cs_input_fill_chunked(&park->input, park->c, &body->chunks,
+                                   longest_chunked(body));
+        if (APR_STATUS_IS_EAGAIN(rv)) {
+            return SUSPENDED;
+        }
+    }
+    return rv == APR_SUCCESS ? read_on(park->r, body, APR_NONBLOCK_READ)
+                             : finish(park->r, body, rv);
+}
+
+/* httpd says it when the body is first asked for; a chunked one is not asked
+ * for before it is there. */
+static void say_continue(request_rec *r)
+{
+    if (r->expecting_100) {
+        r->expecting_100 = 0;
+        r->status = HTTP_CONTINUE;
+        r->status_line = NULL;
+        ap_send_interim_response(r, 0);
+        r->status = HTTP_OK;
+    }
+}
+
+static int is_chunked(request_rec *r)
+{
+    const char *coding = apr_table_get(r->headers_in, "Transfer-Encoding");
+
+    return coding != NULL && ap_cstr_casecmp(coding, "chunked") == 0;
+}
+
+/* On an event thread. */
+static int begin(cs_park *park, request_rec *r, cs_body *body)
+{
+    int result;
+
+    body->chunked = is_chunked(r);
+    if (body->chunked) {
+        say_continue(r);
+    }
+    park->r = r;
+    park->body = body;
+    park->phase = CS_PHASE_BODY;
+    result = cs_body_continue(park);
+    if (result == SUSPENDED && park->phase == CS_PHASE_BODY) {
+        cs_park_set_deadline(park, r->server->timeout);
+    }
+    return result;
 }
 
 int cs_body_read(request_rec *r, apr_size_t limit, cs_body_done *done, void *baton)
 {
     cs_park *park = cs_loop_thread_self() != NULL ? cs_park_of(r->connection) : NULL;
     cs_body *body = apr_pcalloc(r->pool, sizeof(*body));
-    int result;
 
     body->done = done;
     body->baton = baton;
@@ -139,12 +196,5 @@ int cs_body_read(request_rec *r, apr_size_t limit, cs_body_done *done, void *bat
     if (park == NULL) {
         return read_on(r, body, APR_BLOCK_READ);
     }
-    result = read_on(r, body, APR_NONBLOCK_READ);
-    if (result == SUSPENDED && !body->complete) {
-        park->phase = CS_PHASE_BODY;
-        park->r = r;
-        park->body = body;
-        cs_park_set_deadline(park, r->server->timeout);
-    }
-    return result;
+    return begin(park, r, body);
 }

@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define READ_SIZE 8192          /* what one read asks for, bytes              */
-#define KEEP_SIZE 8192          /* a larger buffer is freed when it is empty  */
 
 static ap_filter_rec_t *filter_handle;
 
@@ -137,37 +136,57 @@ static int head_is_ready(cs_input *input, conn_rec *c)
     return len > line && memchr(data, '\n', line) == NULL;
 }
 
-apr_status_t cs_input_fill(cs_input *input, conn_rec *c)
+/* One read, unless it is known that there is nothing.
+ * @return APR_SUCCESS, APR_EAGAIN, APR_EOF, or a broken connection. */
+static apr_status_t read_more(cs_input *input, conn_rec *c)
 {
     apr_size_t got = 0;
+    apr_status_t rv;
 
-    for (;;) {
-        apr_status_t rv;
+    if (input->eof) {
+        return APR_EOF;
+    }
+    if (input->drained) {
+        return APR_EAGAIN;
+    }
+    rv = read_some(input, c, &got);
+    /* httpd's core reads until it has what was asked or there is no more;
+     * mod_ssl returns one record and may hold another. */
+    input->drained = !input->eof && (got == 0 || (!input->secure && got < READ_SIZE));
+    return rv;
+}
 
+apr_status_t cs_input_fill_chunked(cs_input *input, conn_rec *c, cs_chunks *chunks,
+                                   apr_size_t limit)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    while (rv == APR_SUCCESS) {
+        apr_size_t len = input->end - input->start;
+
+        if (len > limit
+            || cs_chunks_scan(chunks, input->data + input->start, len) != CS_CHUNKS_MORE) {
+            return APR_SUCCESS;
+        }
+        rv = read_more(input, c);
+    }
+    return rv;
+}
+
+apr_status_t cs_input_fill(cs_input *input, conn_rec *c)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    while (rv == APR_SUCCESS) {
         if (cs_input_pending(input) && head_is_ready(input, c)) {
             return APR_SUCCESS;
         }
-        if (input->eof) {
-            return APR_EOF;
-        }
-        if (input->drained) {
-            break;
-        }
-        rv = read_some(input, c, &got);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        /* httpd's core reads until it has what was asked or there is no more;
-         * mod_ssl returns one record and may hold another. */
-        input->drained = !input->eof && (got == 0 || (!input->secure && got < READ_SIZE));
+        rv = read_more(input, c);
     }
-    if (cs_input_pending(input)) {
-        return APR_INCOMPLETE;
+    if (!APR_STATUS_IS_EAGAIN(rv)) {
+        return rv;
     }
-    if (input->size > KEEP_SIZE || input->data != NULL) {
-        cs_input_clear(input);
-    }
-    return APR_EAGAIN;
+    return cs_input_pending(input) ? APR_INCOMPLETE : APR_EAGAIN;
 }
 
 /* ---- giving on --------------------------------------------------------- */

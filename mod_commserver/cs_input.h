@@ -12,6 +12,8 @@
 #include <httpd.h>
 #include <util_filter.h>
 
+#include "cs_chunks.h"
+
 typedef struct cs_input {
     ap_filter_t *filter;    /* where we stand; NULL before adoption          */
     apr_bucket_brigade *brigade;
@@ -43,5 +45,16 @@ int cs_input_pending(const cs_input *input);
  *         held at all; APR_EOF: the peer has closed; else a broken connection.
  */
 apr_status_t cs_input_fill(cs_input *input, conn_rec *c);
+
+/**
+ * Read what is there of a chunked body, none of which was given on yet.
+ * @param chunks  how far it was looked at; begun with zeros
+ * @param limit   bytes that may be held
+ * @return APR_SUCCESS: it is there to its last byte, or is so long or so
+ *         broken that the parser will refuse it; APR_EAGAIN: not yet;
+ *         APR_EOF: the peer has closed; else a broken connection.
+ */
+apr_status_t cs_input_fill_chunked(cs_input *input, conn_rec *c, cs_chunks *chunks,
+                                   apr_size_t limit);
 
 #endif

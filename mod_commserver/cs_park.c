@@ -209,6 +209,9 @@ static cs_step after_serving(cs_park *park, int rc)
 {
     conn_rec *c = park->c;
 
+    if (c->cs->state != CONN_STATE_SUSPENDED) {
+        park->r = NULL;
+    }
     if (rc != OK && rc != DONE) {
         return cs_park_close(park);
     }
