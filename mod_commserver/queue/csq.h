@@ -347,7 +347,7 @@ typedef struct csq_slot csq_slot;
 /**
  * Claim a free slot (or that of a process that died) and open its doorbell.
  * Once in a process, after the fork; `pool` gives it back.
- * @return APR_SUCCESS, CSQ_NO_SLOT, CSQ_BUSY, else APR's own.
+ * @return APR_SUCCESS, CSQ_NO_SLOT, CSQ_CLOSED, else APR's own.
  */
 apr_status_t csq_slot_claim(csq *q, apr_pool_t *pool, csq_slot **out_slot);
 

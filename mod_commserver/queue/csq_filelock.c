@@ -14,9 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-apr_status_t csq_filelock_open(const char *path, int create, int *out_fd)
+apr_status_t csq_filelock_open(const char *path, int flags, int *out_fd)
 {
-    int flags = create ? O_RDWR | O_CREAT : O_RDONLY;
     int fd;
 
     do
@@ -59,12 +58,24 @@ int csq_filelock_held(int fd, int byte)
     return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+static int same_file(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
 int csq_filelock_current(int fd, const char *path)
 {
     struct stat by_descriptor;
     struct stat by_name;
 
     return fstat(fd, &by_descriptor) == 0 && lstat(path, &by_name) == 0
-           && by_descriptor.st_dev == by_name.st_dev
-           && by_descriptor.st_ino == by_name.st_ino;
+           && same_file(&by_descriptor, &by_name);
+}
+
+int csq_filelock_same(int fd, int other)
+{
+    struct stat one;
+    struct stat two;
+
+    return fstat(fd, &one) == 0 && fstat(other, &two) == 0 && same_file(&one, &two);
 }

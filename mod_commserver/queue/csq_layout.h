@@ -94,6 +94,7 @@ typedef struct csq_header {
 
     uint32_t closed;           /* 1: the server has stopped                   */
     uint32_t repair;           /* 1: a process died under a lock              */
+    uint32_t repairing;        /* 1: one holds all locks to make it whole     */
     uint32_t clients;          /* all shards; atomic                          */
     uint32_t realm_count;
     char realm[CSQ_REALM_MAX + 1]; /* the only one, if realm_count is 1       */

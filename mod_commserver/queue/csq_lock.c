@@ -16,6 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A repair visits the whole segment: who comes meanwhile is better served by
+ * waiting than by CSQ_BUSY. Deadlines to wait more, at most.                 */
+#define REPAIR_WAITS 20
+
 uint32_t csq_process_id(csq *q)
 {
     uint32_t id;
@@ -70,8 +74,11 @@ static int lock_until_deadline(csq *q, pthread_mutex_t *mutex)
 static apr_status_t take_mutex(csq *q, pthread_mutex_t *mutex, uint32_t *owner)
 {
     int rc = pthread_mutex_trylock(mutex);
+    int i;
 
     if (rc == EBUSY)
+        rc = lock_until_deadline(q, mutex);
+    for (i = 0; rc == ETIMEDOUT && csq_repair_runs(q) && i < REPAIR_WAITS; i++)
         rc = lock_until_deadline(q, mutex);
     if (rc == EOWNERDEAD) {
         csq_repair_want(q);

@@ -93,7 +93,8 @@ apr_status_t csq_server_check(csq *q, apr_time_t now);
 #define CSQ_BYTE_MAKING 1      /* exclusive: being made; shared: being mapped */
 #define CSQ_BYTE_SLOT   16     /* + n: slot n is owned                        */
 
-apr_status_t csq_filelock_open(const char *path, int create, int *out_fd);
+/** `flags` as those of open(): O_RDONLY, O_RDWR, with O_CREAT. */
+apr_status_t csq_filelock_open(const char *path, int flags, int *out_fd);
 /** @return APR_SUCCESS, APR_EAGAIN: somebody else has it. */
 apr_status_t csq_filelock_take(int fd, int byte, int exclusive);
 void csq_filelock_drop(int fd, int byte);
@@ -101,6 +102,8 @@ void csq_filelock_drop(int fd, int byte);
 int csq_filelock_held(int fd, int byte);
 /** Still the file that has this name? */
 int csq_filelock_current(int fd, const char *path);
+/** Two descriptors of one file? */
+int csq_filelock_same(int fd, int other);
 
 /* ---- csq_lock.c -------------------------------------------------------- */
 
@@ -124,6 +127,8 @@ void csq_unlock_all(csq *q);
 
 void csq_repair_want(csq *q);
 int csq_repair_wanted(csq *q);
+/** Somebody is at it now, and has all locks. */
+int csq_repair_runs(csq *q);
 /** Nothing is locked by the caller. APR_SUCCESS, CSQ_BUSY, CSQ_NO_MEMORY. */
 apr_status_t csq_repair(csq *q);
 

@@ -309,6 +309,11 @@ static void sweep(repairing *r)
         CSQ_SET(header->free_lowest, count);
 }
 
+int csq_repair_runs(csq *q)
+{
+    return __atomic_load_n(&q->header->repairing, __ATOMIC_RELAXED) != 0;
+}
+
 static apr_status_t repair_locked(csq *q)
 {
     repairing r = { .q = q };
@@ -339,8 +344,11 @@ apr_status_t csq_repair(csq *q)
 
     if (rv != APR_SUCCESS)
         return rv;
+    __atomic_store_n(&q->header->repairing, 0, __ATOMIC_RELAXED);
     if (csq_repair_wanted(q)) {
+        __atomic_store_n(&q->header->repairing, 1, __ATOMIC_RELAXED);
         rv = repair_locked(q);
+        __atomic_store_n(&q->header->repairing, 0, __ATOMIC_RELAXED);
         repaired = rv == APR_SUCCESS;
     }
     csq_unlock_all(q);

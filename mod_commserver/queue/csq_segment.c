@@ -130,7 +130,7 @@ static apr_status_t lock_current(csq *q, int *out_fd)
     int fd;
 
     for (;;) {
-        rv = csq_filelock_open(lock_path(q, "", path), 1, &fd);
+        rv = csq_filelock_open(lock_path(q, "", path), O_RDWR | O_CREAT, &fd);
         if (rv != APR_SUCCESS)
             return rv;
         rv = csq_filelock_take(fd, CSQ_BYTE_SERVER, 1);
@@ -167,7 +167,7 @@ static apr_status_t renew_lock_file(csq *q)
     lock_path(q, ".new", fresh);
     if (unlink(fresh) != 0 && errno != ENOENT)
         return errno;
-    rv = csq_filelock_open(fresh, 1, &q->lock_fd);
+    rv = csq_filelock_open(fresh, O_RDWR | O_CREAT, &q->lock_fd);
     if (rv == APR_SUCCESS)
         rv = csq_filelock_take(q->lock_fd, CSQ_BYTE_SERVER, 1);
     if (rv == APR_SUCCESS)
@@ -354,7 +354,7 @@ static apr_status_t detach(void *data)
 static apr_status_t hold_for_mapping(csq *q)
 {
     char path[PATH_BYTES];
-    apr_status_t rv = csq_filelock_open(lock_path(q, "", path), 0, &q->lock_fd);
+    apr_status_t rv = csq_filelock_open(lock_path(q, "", path), O_RDONLY, &q->lock_fd);
 
     if (rv != APR_SUCCESS)
         return APR_STATUS_IS_ENOENT(rv) ? CSQ_NO_SERVER : rv;

@@ -292,10 +292,14 @@ apr_status_t csq_slot_claim(csq *q, apr_pool_t *pool, csq_slot **out_slot)
     apr_status_t rv;
 
     snprintf(path, sizeof path, "%s.lock", q->path);
-    rv = csq_filelock_open(path, 1, &lock_fd);
+    rv = csq_filelock_open(path, O_RDWR, &lock_fd);
+    if (APR_STATUS_IS_ENOENT(rv))
+        return CSQ_CLOSED;
     if (rv != APR_SUCCESS)
         return rv;
-    rv = claim_slot(q, lock_fd, slot);
+    /* Another server may have come in place of ours. */
+    rv = csq_filelock_same(lock_fd, q->lock_fd) ? claim_slot(q, lock_fd, slot)
+                                                : CSQ_CLOSED;
     if (rv != APR_SUCCESS) {
         close(lock_fd);
         return rv;

@@ -427,6 +427,30 @@ START_TEST(a_stopped_holder_makes_others_busy_and_is_named)
 }
 END_TEST
 
+/* A repair that takes six times the deadline. */
+static void repair_slowly(int unused)
+{
+    (void)unused;
+    if (csq_lock_all(fx.q) != APR_SUCCESS)
+        _exit(1);
+    __atomic_store_n(&fx.q->header->repairing, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&shared->started, 1, __ATOMIC_RELEASE);
+    poll(NULL, 0, 120);
+    __atomic_store_n(&fx.q->header->repairing, 0, __ATOMIC_SEQ_CST);
+    csq_unlock_all(fx.q);
+}
+
+START_TEST(a_repair_under_way_is_waited_for)
+{
+    pid_t child = start(repair_slowly, 0);
+
+    wait_started();
+    csq_lock_timeout_set(fx.q, 20000);
+    ck_ok(put("alice", "x"));
+    wait_for_child(child, 0);
+}
+END_TEST
+
 static void hold_allocator(int unused)
 {
     (void)unused;
@@ -476,6 +500,7 @@ int main(void)
     tcase_add_test(tc, an_append_wakes_another_process);
     tcase_add_test(tc, the_slot_of_a_dead_process_is_used_again);
     tcase_add_test(tc, a_stopped_holder_makes_others_busy_and_is_named);
+    tcase_add_test(tc, a_repair_under_way_is_waited_for);
     tcase_add_test(tc, what_a_stopped_allocator_does_not_take_is_freed_later);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
