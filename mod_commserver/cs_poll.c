@@ -15,12 +15,11 @@
 #include "cs_lifecycle.h"
 #include "cs_request.h"
 #include "cs_send.h"
+#include "cs_trouble.h"
 #include "cs_wait.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
-
-APLOG_USE_MODULE(commserver);
 
 /* A body of a poll means nothing; it is read if it is small.                */
 #define BODY_LIMIT 65536
@@ -127,20 +126,6 @@ static int answer_empty(request_rec *r, const poll_request *poll)
     return cs_send_empty(r, HTTP_NO_CONTENT);
 }
 
-static int answer_failure(request_rec *r, apr_status_t rv)
-{
-    cs_problem problem = cs_problem_of_status(rv);
-    char buffer[160];
-
-    if (problem == CS_PROBLEM_BUSY || problem == CS_PROBLEM_INTERNAL) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "CS0035: cannot read a queue: %s (held by process %u)",
-                      csq_strerror(rv, buffer, sizeof(buffer)),
-                      (unsigned)csq_lock_holder(cs_lifecycle_queue()));
-    }
-    return cs_send_problem(r, problem, csq_strerror(rv, buffer, sizeof(buffer)));
-}
-
 /* Nothing, and no place to wait for more: the client is to come back.       */
 static int answer_unheld(request_rec *r, poll_request *poll)
 {
@@ -192,7 +177,7 @@ static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
     else if (rv != CSQ_REPLACED)
         csq_waiter_remove(q, &poll->key, poll->fetch.waiter);
     if (rv != APR_SUCCESS)
-        return answer_failure(r, rv);
+        return cs_trouble_answer(r, rv);
     tell_preferences(r, poll);
     return answer_empty(r, poll);
 }
@@ -237,7 +222,7 @@ static int serve(request_rec *r, poll_request *poll)
     if (rv == APR_SUCCESS && !poll->minimal)
         return answer_batch(r, poll, batch);
     if (rv != CSQ_EMPTY && rv != APR_SUCCESS)
-        return answer_failure(r, rv);
+        return cs_trouble_answer(r, rv);
     poll->stand = csq_batch_cursor(batch);
     switch (waiting) {
     case APR_SUCCESS:
@@ -245,8 +230,10 @@ static int serve(request_rec *r, poll_request *poll)
         poll->fetch.resume = 1;
         return cs_wait_hold(poll->hold, poll->began + apr_time_from_sec(poll->wait));
     case APR_EAGAIN:
+        cs_trouble_blocking(r);
         return answer_unheld(r, poll);
     case APR_ENOSPC:
+        cs_trouble_parked(r);
         return cs_send_problem(r, CS_PROBLEM_BUSY, "as many polls are held as may be");
     case APR_ECONNRESET:
         return answer_stopping(r, poll);

@@ -11,14 +11,12 @@
 #include "cs_deliver.h"
 #include "cs_entry.h"
 #include "cs_identity.h"
-#include "cs_lifecycle.h"
 #include "cs_park.h"
 #include "cs_request.h"
 #include "cs_send.h"
+#include "cs_trouble.h"
 
 #include <apr_strings.h>
-
-APLOG_USE_MODULE(commserver);
 
 typedef struct publish {
     cs_delivery delivery;
@@ -133,6 +131,7 @@ static int answer_refused(request_rec *r, const publish *p)
             continue;
         refusals[n].client = delivery->clients[i];
         refusals[n++].problem = cs_problem_of_status(delivery->refused[i]);
+        cs_trouble_status(r, delivery->refused[i]);
     }
     return cs_send_refusals(r, CS_PROBLEM_REFUSED, 0, "nothing was queued for anybody",
                             refusals, n);
@@ -140,9 +139,6 @@ static int answer_refused(request_rec *r, const publish *p)
 
 static int answer_status(request_rec *r, const publish *p, apr_status_t rv)
 {
-    cs_problem problem = cs_problem_of_status(rv);
-    char buffer[160];
-
     switch (rv) {
     case APR_SUCCESS:
         return answer_receipt(r, p);
@@ -153,15 +149,8 @@ static int answer_status(request_rec *r, const publish *p, apr_status_t rv)
     case CSQ_REFUSED:
         return answer_refused(r, p);
     default:
-        break;
+        return cs_trouble_answer(r, rv);
     }
-    if (problem == CS_PROBLEM_BUSY || problem == CS_PROBLEM_INTERNAL) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "CS0034: cannot queue a message: %s (held by process %u)",
-                      csq_strerror(rv, buffer, sizeof(buffer)),
-                      (unsigned)csq_lock_holder(cs_lifecycle_queue()));
-    }
-    return cs_send_problem(r, problem, csq_strerror(rv, buffer, sizeof(buffer)));
 }
 
 static int publish_body(request_rec *r, void *baton, apr_status_t status,

@@ -552,6 +552,7 @@ START_TEST(a_full_table_of_clients_refuses_new_ones)
     ck_assert_str_eq(support_json(answer->body, "refused.0.client"), "d");
     answer = http_once(server, "GET", "/comm/poll?wait=1", "dave", NULL, NULL);
     expect_problem(answer, 507, "full");
+    ck_assert_int_ge(httpd_log_count(server, "CS0037"), 1);
 }
 END_TEST
 
@@ -592,6 +593,10 @@ START_TEST(a_full_segment_says_so)
     ck_assert_int_gt(i, 5);
     expect_problem(answer, 507, "full");
     ck_assert_ptr_nonnull(strstr(support_json(answer->body, "detail"), "segment"));
+    ck_assert_int_ge(httpd_log_count(server, "CS0036"), 1);
+    for (i = 0; i < 20; i++)
+        post("/comm/publish/orders/x", NULL, body);
+    ck_assert_int_le(httpd_log_count(server, "CS0036"), 4);
     ck_assert_int_ge(atoi(http_header(answer, "Retry-After")), 1);
 }
 END_TEST
