@@ -26,8 +26,8 @@ typedef struct cs_body {
     apr_size_t size;
     apr_size_t limit;
     apr_bucket_brigade *brigade;
-    int complete;               /* EOS was seen                               */
-    int chunked;                /* to be there as a whole before it is parsed */
+    int complete; /* EOS was seen                               */
+    int chunked;  /* to be there as a whole before it is parsed */
     cs_chunks chunks;
 } cs_body;
 

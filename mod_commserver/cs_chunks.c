@@ -8,11 +8,11 @@
 #define MAX_DIGITS 16
 
 enum {
-    STATE_SIZE,            /* hex digits                                      */
-    STATE_EXTENSION,       /* up to the end of the line of the size           */
+    STATE_SIZE,      /* hex digits                                      */
+    STATE_EXTENSION, /* up to the end of the line of the size           */
     STATE_DATA,
-    STATE_DATA_END,        /* the line end behind a chunk                     */
-    STATE_LINE_START,      /* of a line of the trailer                        */
+    STATE_DATA_END,   /* the line end behind a chunk                     */
+    STATE_LINE_START, /* of a line of the trailer                        */
     STATE_LINE,
     STATE_WHOLE
 };

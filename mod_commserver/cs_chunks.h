@@ -14,10 +14,10 @@
 typedef enum { CS_CHUNKS_MORE, CS_CHUNKS_WHOLE, CS_CHUNKS_BROKEN } cs_chunks_result;
 
 typedef struct cs_chunks {
-    int state;             /* 0 to begin with                                 */
-    int digits;            /* of the size that is being read                  */
-    apr_uint64_t left;     /* of the chunk that is being passed over          */
-    apr_size_t scanned;    /* bytes looked at                                 */
+    int state;          /* 0 to begin with                                 */
+    int digits;         /* of the size that is being read                  */
+    apr_uint64_t left;  /* of the chunk that is being passed over          */
+    apr_size_t scanned; /* bytes looked at                                 */
 } cs_chunks;
 
 /** Go on with a body that begins at data and of which len bytes are there;

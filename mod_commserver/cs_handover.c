@@ -17,7 +17,7 @@
 
 static struct {
     pthread_mutex_t lock;
-    cs_park *first;             /* those that wait for their turn             */
+    cs_park *first; /* those that wait for their turn             */
     cs_park *last;
     unsigned running;
     unsigned max;
@@ -124,7 +124,7 @@ cs_step cs_handover_start(cs_park *park)
     }
     pthread_mutex_unlock(&handover.lock);
     if (start && ap_mpm_register_timed_callback(0, run_on_worker, park) != APR_SUCCESS) {
-        run_on_worker(park);    /* better slow than lost                      */
+        run_on_worker(park); /* better slow than lost                      */
     }
     return CS_STEP_GIVEN;
 }

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_SIZE 8192          /* what one read asks for, bytes              */
+#define READ_SIZE 8192 /* what one read asks for, bytes              */
 
 static ap_filter_rec_t *filter_handle;
 
@@ -117,7 +117,7 @@ static apr_size_t longest_head(conn_rec *c)
     apr_size_t fields = s->limit_req_fields > 0 ? (apr_size_t)s->limit_req_fields : 1000;
 
     return (apr_size_t)s->limit_req_line + 2
-        + fields * ((apr_size_t)s->limit_req_fieldsize + 2);
+           + fields * ((apr_size_t)s->limit_req_fieldsize + 2);
 }
 
 /* Whether the parser can be run: a head is whole, or it breaks a limit. */
@@ -165,7 +165,8 @@ apr_status_t cs_input_fill_chunked(cs_input *input, conn_rec *c, cs_chunks *chun
         apr_size_t len = input->end - input->start;
 
         if (len > limit
-            || cs_chunks_scan(chunks, input->data + input->start, len) != CS_CHUNKS_MORE) {
+            || cs_chunks_scan(chunks, input->data + input->start, len)
+                   != CS_CHUNKS_MORE) {
             return APR_SUCCESS;
         }
         rv = read_more(input, c);
@@ -194,8 +195,8 @@ apr_status_t cs_input_fill(cs_input *input, conn_rec *c)
 static void give_bytes(cs_input *input, ap_filter_t *f, apr_bucket_brigade *bb,
                        apr_size_t len)
 {
-    apr_bucket *bucket = apr_bucket_transient_create(input->data + input->start, len,
-                                                     f->c->bucket_alloc);
+    apr_bucket *bucket =
+        apr_bucket_transient_create(input->data + input->start, len, f->c->bucket_alloc);
 
     APR_BRIGADE_INSERT_TAIL(bb, bucket);
 }
@@ -211,8 +212,8 @@ static apr_size_t line_length(const cs_input *input)
 
 static void skip_blank_lines(cs_input *input)
 {
-    while (cs_input_pending(input) && (input->data[input->start] == '\r'
-                                       || input->data[input->start] == '\n')) {
+    while (cs_input_pending(input)
+           && (input->data[input->start] == '\r' || input->data[input->start] == '\n')) {
         input->start++;
     }
 }

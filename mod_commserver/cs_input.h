@@ -15,16 +15,16 @@
 #include "cs_chunks.h"
 
 typedef struct cs_input {
-    ap_filter_t *filter;    /* where we stand; NULL before adoption          */
+    ap_filter_t *filter; /* where we stand; NULL before adoption          */
     apr_bucket_brigade *brigade;
-    char *data;             /* malloc'ed; NULL when nothing is held          */
-    apr_size_t size;        /* of data                                       */
-    apr_size_t start;       /* first byte not yet given on                   */
-    apr_size_t end;         /* behind the last byte held                     */
-    apr_size_t scanned;     /* no end of a head begins before it             */
-    unsigned drained : 1;   /* the socket had no more when it was read last  */
-    unsigned secure : 1;    /* TLS: a layer below may hold more bytes         */
-    unsigned eof : 1;       /* the peer has sent its last byte               */
+    char *data;           /* malloc'ed; NULL when nothing is held          */
+    apr_size_t size;      /* of data                                       */
+    apr_size_t start;     /* first byte not yet given on                   */
+    apr_size_t end;       /* behind the last byte held                     */
+    apr_size_t scanned;   /* no end of a head begins before it             */
+    unsigned drained : 1; /* the socket had no more when it was read last  */
+    unsigned secure : 1;  /* TLS: a layer below may hold more bytes         */
+    unsigned eof : 1;     /* the peer has sent its last byte               */
 } cs_input;
 
 /** Register the filter. Hook registration time. */

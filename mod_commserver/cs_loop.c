@@ -39,16 +39,16 @@
 
 APLOG_USE_MODULE(commserver);
 
-#define EVENTS_AT_ONCE   256
-#define RINGS_AT_ONCE    256
-#define FIRST_THREADS    2
-#define MAX_THREADS      64
-#define UPKEEP_INTERVAL  apr_time_from_sec(1)
-#define STALL            apr_time_from_msec(20)  /* a step longer than this   */
-#define STALL_USED       apr_time_from_msec(10)  /* processor time in it      */
-#define CAREFUL_TIME     apr_time_from_sec(1)    /* after the last stall      */
-#define GUARD_REST       apr_time_from_sec(1)    /* idle before it sleeps     */
-#define ENDING_TIME      apr_time_from_sec(2)
+#define EVENTS_AT_ONCE  256
+#define RINGS_AT_ONCE   256
+#define FIRST_THREADS   2
+#define MAX_THREADS     64
+#define UPKEEP_INTERVAL apr_time_from_sec(1)
+#define STALL           apr_time_from_msec(20) /* a step longer than this   */
+#define STALL_USED      apr_time_from_msec(10) /* processor time in it      */
+#define CAREFUL_TIME    apr_time_from_sec(1)   /* after the last stall      */
+#define GUARD_REST      apr_time_from_sec(1)   /* idle before it sleeps     */
+#define ENDING_TIME     apr_time_from_sec(2)
 
 /* What epoll's data says when it is no connection: no record has these.      */
 #define NAME_DOORBELL (~(cs_park_name)0)
@@ -56,23 +56,23 @@ APLOG_USE_MODULE(commserver);
 
 typedef struct cs_loop_thread {
     apr_thread_t *thread;
-    pid_t id;                        /* of the kernel's thread                 */
-    clockid_t clock;                 /* processor time it has used             */
+    pid_t id;        /* of the kernel's thread                 */
+    clockid_t clock; /* processor time it has used             */
 } cs_loop_thread;
 
 /* What the guard remembers from look to look.                                */
 typedef struct guard_view {
     apr_time_t idle_since;
-    apr_time_t began;                /* the step that looks long               */
-    apr_time_t used;                 /* processor time of its thread then      */
+    apr_time_t began; /* the step that looks long               */
+    apr_time_t used;  /* processor time of its thread then      */
 } guard_view;
 
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t lead_free;        /* nobody leads, or the guard should look */
+    pthread_cond_t lead_free; /* nobody leads, or the guard should look */
     cs_park *run_first;
     cs_park *run_last;
-    cs_park *kept_first;             /* steps that must wait for a thread      */
+    cs_park *kept_first; /* steps that must wait for a thread      */
     cs_park *kept_last;
     cs_timer_wheel wheel;
 
@@ -81,21 +81,21 @@ static struct {
     cs_loop_thread threads[MAX_THREADS];
     int thread_count;
     int thread_max;
-    int followers;                   /* threads that wait for the lead         */
-    apr_time_t careful_until;        /* pass the lead on before hooks          */
+    int followers;            /* threads that wait for the lead         */
+    apr_time_t careful_until; /* pass the lead on before hooks          */
 
-    apr_time_t step_began;           /* of the leader; 0: it polls             */
+    apr_time_t step_began; /* of the leader; 0: it polls             */
     int guard_sleeps;
-    int asleep;                      /* the leader is, or is about to be       */
-    int level;                       /* cs_loop_level                          */
-    int stop_told;                   /* the level that all records were told   */
-    int end;                         /* threads return                         */
+    int asleep;    /* the leader is, or is about to be       */
+    int level;     /* cs_loop_level                          */
+    int stop_told; /* the level that all records were told   */
+    int end;       /* threads return                         */
     int running;
     apr_uint32_t held;
     apr_time_t next_upkeep;
 
     int epoll;
-    int event;                       /* eventfd: wakes the leader              */
+    int event; /* eventfd: wakes the leader              */
     csq *queue;
     csq_slot *slot;
     apr_pool_t *pool;
@@ -139,8 +139,8 @@ csq_waiter cs_loop_waiter(apr_uint32_t number)
 
 void cs_loop_held_add(int change)
 {
-    apr_uint32_t held = __atomic_add_fetch(&loop.held, (apr_uint32_t)change,
-                                           __ATOMIC_RELAXED);
+    apr_uint32_t held =
+        __atomic_add_fetch(&loop.held, (apr_uint32_t)change, __ATOMIC_RELAXED);
 
     /* Two threads may store in the wrong order; upkeep puts that right. */
     csq_slot_waiting_set(loop.slot, held);
@@ -227,8 +227,8 @@ apr_status_t cs_loop_watch(cs_park *park, int watch_out)
     if (watch_out) {
         event.events |= EPOLLOUT;
     }
-    if (epoll_ctl(loop.epoll, watch_out ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, park->fd,
-                  &event) < 0) {
+    if (epoll_ctl(loop.epoll, watch_out ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, park->fd, &event)
+        < 0) {
         return errno;
     }
     return APR_SUCCESS;
@@ -377,7 +377,7 @@ static int end_step(apr_time_t began)
 static void settle(cs_park *park, cs_step step)
 {
     if (step == CS_STEP_PARK && !cs_input_pending(&park->input)) {
-        cs_input_clear(&park->input);   /* held requests need no input buffer */
+        cs_input_clear(&park->input); /* held requests need no input buffer */
     }
     if (step == CS_STEP_RUN || (step == CS_STEP_PARK && !cs_park_rest(park))) {
         cs_loop_run(park);
@@ -393,9 +393,9 @@ static void take_step(cs_park *park)
 static int start_thread(void);
 
 typedef enum {
-    HOOKS_RUN,      /* here, as the leader                                    */
-    HOOKS_RUN_LED,  /* here; another thread leads now                         */
-    HOOKS_KEPT      /* later: no thread is to spare                           */
+    HOOKS_RUN,     /* here, as the leader                                    */
+    HOOKS_RUN_LED, /* here; another thread leads now                         */
+    HOOKS_KEPT     /* later: no thread is to spare                           */
 } hooks_decision;
 
 /* Where steps have stalled lately the lead is passed on before hooks are run;
@@ -606,7 +606,7 @@ static int become_leader(void)
     if (loop.followers == 0 && loop.thread_count < loop.thread_max && !loop.end) {
         start_thread();
     }
-    pthread_cond_signal(&loop.lead_free);       /* another is to guard         */
+    pthread_cond_signal(&loop.lead_free); /* another is to guard         */
     pthread_mutex_unlock(&loop.lock);
     return !__atomic_load_n(&loop.end, __ATOMIC_ACQUIRE);
 }
@@ -653,7 +653,8 @@ static apr_status_t watch_descriptor(int descriptor, cs_park_name name)
     struct epoll_event event = { .events = EPOLLIN };
 
     event.data.u64 = name;
-    return epoll_ctl(loop.epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? errno : APR_SUCCESS;
+    return epoll_ctl(loop.epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? errno
+                                                                        : APR_SUCCESS;
 }
 
 static apr_status_t open_descriptors(void)

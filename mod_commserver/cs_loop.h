@@ -20,8 +20,8 @@
 /* Where the child stands. Only ever rises.                                   */
 typedef enum {
     CS_LOOP_RUNNING,
-    CS_LOOP_STOPPING,   /* answer what is held, close what is idle            */
-    CS_LOOP_ENDING      /* the process ends within two seconds                */
+    CS_LOOP_STOPPING, /* answer what is held, close what is idle            */
+    CS_LOOP_ENDING    /* the process ends within two seconds                */
 } cs_loop_level;
 
 /**

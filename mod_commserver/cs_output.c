@@ -9,7 +9,7 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
-#define PIECE_SIZE 32768        /* half of FlushMaxThreshold's default        */
+#define PIECE_SIZE 32768 /* half of FlushMaxThreshold's default        */
 
 static int pass(request_rec *r, apr_bucket_brigade *brigade)
 {

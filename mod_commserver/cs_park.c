@@ -306,7 +306,7 @@ int cs_park_runs_hooks(const cs_park *park)
 static void hurry(cs_park *park)
 {
     int waits = park->phase == CS_PHASE_HEAD || park->phase == CS_PHASE_LINGER
-        || park->phase == CS_PHASE_BODY;
+                || park->phase == CS_PHASE_BODY;
 
     if (waits && park->deadline > cs_loop_now() + STOP_IDLE) {
         cs_park_set_deadline(park, STOP_IDLE);

@@ -36,69 +36,73 @@
 #include "cs_wait.h"
 
 enum {
-    CS_PARK_FREE, CS_PARK_HANDLER, CS_PARK_PARKED, CS_PARK_OWNED, CS_PARK_BLOCKED,
+    CS_PARK_FREE,
+    CS_PARK_HANDLER,
+    CS_PARK_PARKED,
+    CS_PARK_OWNED,
+    CS_PARK_BLOCKED,
     CS_PARK_STATE_MASK = 0xf
 };
 
 enum {
-    CS_SIGNAL_RUNG = 0x010,  /* the queue it waits on may have changed        */
-    CS_SIGNAL_TIME = 0x020,  /* a deadline may have passed                    */
-    CS_SIGNAL_STOP = 0x040,  /* the child stops                               */
-    CS_SIGNAL_IN   = 0x080,  /* the socket became readable                    */
-    CS_SIGNAL_OUT  = 0x100,  /* the socket became writable                    */
-    CS_SIGNAL_HUP  = 0x200,  /* the peer closed its side, or an error         */
+    CS_SIGNAL_RUNG = 0x010, /* the queue it waits on may have changed        */
+    CS_SIGNAL_TIME = 0x020, /* a deadline may have passed                    */
+    CS_SIGNAL_STOP = 0x040, /* the child stops                               */
+    CS_SIGNAL_IN = 0x080,   /* the socket became readable                    */
+    CS_SIGNAL_OUT = 0x100,  /* the socket became writable                    */
+    CS_SIGNAL_HUP = 0x200,  /* the peer closed its side, or an error         */
     CS_SIGNAL_MASK = 0xff0
 };
 
 /* What the connection is doing. Only its owner reads or writes it.           */
 typedef enum {
-    CS_PHASE_WAIT,      /* a request is held                                  */
-    CS_PHASE_BODY,      /* a request waits for the rest of its body           */
-    CS_PHASE_SEND,      /* a long answer goes out in pieces                   */
-    CS_PHASE_FINISH,    /* the answer is written, the request is to be ended  */
-    CS_PHASE_HANDOVER,  /* a request is to run, or runs, on an MPM worker     */
-    CS_PHASE_FLUSH,     /* the last answer goes out                           */
-    CS_PHASE_HEAD,      /* between requests, or in the middle of a head       */
-    CS_PHASE_LINGER,    /* closing: reads until the peer has closed too       */
-    CS_PHASE_DEAD       /* closed: its memory goes a little later             */
+    CS_PHASE_WAIT,     /* a request is held                                  */
+    CS_PHASE_BODY,     /* a request waits for the rest of its body           */
+    CS_PHASE_SEND,     /* a long answer goes out in pieces                   */
+    CS_PHASE_FINISH,   /* the answer is written, the request is to be ended  */
+    CS_PHASE_HANDOVER, /* a request is to run, or runs, on an MPM worker     */
+    CS_PHASE_FLUSH,    /* the last answer goes out                           */
+    CS_PHASE_HEAD,     /* between requests, or in the middle of a head       */
+    CS_PHASE_LINGER,   /* closing: reads until the peer has closed too       */
+    CS_PHASE_DEAD      /* closed: its memory goes a little later             */
 } cs_phase;
 
 /* What a step leaves to do.                                                  */
 typedef enum {
-    CS_STEP_PARK,       /* nothing until the next signal                      */
-    CS_STEP_RUN,        /* step again, behind the others in the run queue     */
-    CS_STEP_GIVEN       /* somebody else owns it now                          */
+    CS_STEP_PARK, /* nothing until the next signal                      */
+    CS_STEP_RUN,  /* step again, behind the others in the run queue     */
+    CS_STEP_GIVEN /* somebody else owns it now                          */
 } cs_step;
 
 typedef struct cs_park {
-    apr_uint64_t word;            /* generation, signals, state              */
-    apr_uint32_t index;           /* in the table                            */
-    apr_uint32_t turn;            /* changes with each request held          */
-    struct cs_park *run_next;     /* run queue, free list or graveyard       */
+    apr_uint64_t word;        /* generation, signals, state              */
+    apr_uint32_t index;       /* in the table                            */
+    apr_uint32_t turn;        /* changes with each request held          */
+    struct cs_park *run_next; /* run queue, free list or graveyard       */
     cs_timer timer;
-    apr_time_t deadline;          /* monotonic; 0: none                      */
+    apr_time_t deadline; /* monotonic; 0: none                      */
 
     cs_phase phase;
-    unsigned ours : 1;            /* httpd has let go of it                  */
-    unsigned closing : 1;         /* close once everything is sent           */
-    unsigned secure : 1;          /* TLS: the socket does not tell all       */
-    unsigned watch_out : 1;       /* epoll reports writability               */
-    unsigned head_begun : 1;      /* the deadline is that of a whole head    */
-    unsigned trimmed : 1;         /* memory was given back since it waits    */
+    unsigned ours : 1;       /* httpd has let go of it                  */
+    unsigned closing : 1;    /* close once everything is sent           */
+    unsigned secure : 1;     /* TLS: the socket does not tell all       */
+    unsigned watch_out : 1;  /* epoll reports writability               */
+    unsigned head_begun : 1; /* the deadline is that of a whole head    */
+    unsigned trimmed : 1;    /* memory was given back since it waits    */
 
     conn_rec *c;
-    request_rec *r;               /* the request that is suspended, or NULL  */
+    request_rec *r; /* the request that is suspended, or NULL  */
     apr_socket_t *socket;
     int fd;
-    apr_interval_time_t timeout;          /* Timeout of the last request     */
-    apr_interval_time_t keepalive;        /* KeepAliveTimeout, likewise      */
+    apr_interval_time_t timeout;   /* Timeout of the last request     */
+    apr_interval_time_t keepalive; /* KeepAliveTimeout, likewise      */
     apr_time_t dead_since;
 
-    const cs_wait_ops *ops;       /* phase WAIT                              */
+    const cs_wait_ops *ops; /* phase WAIT                              */
     void *baton;
-    struct cs_body *body;         /* phase BODY                              */
-    apr_bucket_brigade *rest;     /* phase SEND: what is still to be passed  */
-    cs_input input;               /* bytes of the next head                  */
+    struct cs_body *body;     /* phase BODY                              */
+    apr_bucket_brigade *rest; /* phase SEND: what is still to be passed  */
+    cs_input input;           /* bytes of the next head                  */
 } cs_park;
 
 /* A name for a record that may be gone when it is used: its index and its

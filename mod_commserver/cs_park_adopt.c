@@ -29,15 +29,15 @@
  * be mapped and unmapped again. What is kept goes once nothing has happened
  * for a while, see cs_park_trim().                                           */
 #define KEEP_ALLOCATED 65536
-#define NODE_SIZE      8192     /* the least that APR's allocator takes       */
+#define NODE_SIZE      8192 /* the least that APR's allocator takes       */
 
 /* Requests of one connection, all to publish, before it is adopted.          */
 #define PUBLISHES_BEFORE_ADOPTION 2
 
 typedef struct connection_state {
     cs_park *park;
-    int publishes;              /* in a row                                   */
-    int keepalives;             /* c->keepalives at the last of them          */
+    int publishes;  /* in a row                                   */
+    int keepalives; /* c->keepalives at the last of them          */
 } connection_state;
 
 static connection_state *state_of(conn_rec *c)
@@ -63,9 +63,9 @@ int cs_park_possible(request_rec *r)
     conn_rec *c = r->connection;
     int async = 0;
 
-    return ap_mpm_query(AP_MPMQ_IS_ASYNC, &async) == APR_SUCCESS && async
-        && c->cs != NULL && c->master == NULL && !c->clogging_input_filters
-        && r->main == NULL && r->prev == NULL && ap_get_conn_socket(c) != NULL;
+    return ap_mpm_query(AP_MPMQ_IS_ASYNC, &async) == APR_SUCCESS && async && c->cs != NULL
+           && c->master == NULL && !c->clogging_input_filters && r->main == NULL
+           && r->prev == NULL && ap_get_conn_socket(c) != NULL;
 }
 
 /* A record that httpd has not let go of dies with its connection. */
@@ -107,7 +107,8 @@ void cs_park_note_timeouts(cs_park *park, request_rec *r)
 
     park->timeout = s->timeout;
     park->keepalive = s->keep_alive_timeout_set
-        ? s->keep_alive_timeout : r->connection->base_server->keep_alive_timeout;
+                          ? s->keep_alive_timeout
+                          : r->connection->base_server->keep_alive_timeout;
 }
 
 /* httpd sets the socket's timeout to that of the virtual host once it has read

@@ -20,12 +20,12 @@
 
 #define LINGER_TIME       apr_time_from_sec(30)
 #define LINGER_TIME_SHORT apr_time_from_sec(2)
-#define LINGER_READS      16              /* at a time, 8 KiB each            */
+#define LINGER_READS      16 /* at a time, 8 KiB each            */
 #define GRAVE_TIME        apr_time_from_sec(1)
 
 static struct {
     pthread_mutex_t lock;
-    cs_park *first;                       /* oldest                           */
+    cs_park *first; /* oldest                           */
     cs_park *last;
 } graveyard = { .lock = PTHREAD_MUTEX_INITIALIZER };
 

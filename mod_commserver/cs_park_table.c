@@ -15,17 +15,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_RECORDS 512
-#define MAX_BLOCKS    2048      /* more than a million records                */
-#define TURN_BITS     12
-#define TURN_MASK     ((1u << TURN_BITS) - 1)
+#define BLOCK_RECORDS         512
+#define MAX_BLOCKS            2048 /* more than a million records                */
+#define TURN_BITS             12
+#define TURN_MASK             ((1u << TURN_BITS) - 1)
 #define WORD_GENERATION(word) ((apr_uint32_t)((word) >> 32))
 
 static struct {
-    pthread_mutex_t lock;       /* free_list, used, blocks                    */
+    pthread_mutex_t lock; /* free_list, used, blocks                    */
     cs_park *blocks[MAX_BLOCKS];
     cs_park *free_list;
-    apr_uint32_t made;          /* records in blocks                          */
+    apr_uint32_t made; /* records in blocks                          */
     apr_uint32_t used;
     apr_uint32_t max;
 } table = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -183,7 +183,8 @@ void cs_park_ring(apr_uint32_t number)
         return;
     }
     word = __atomic_load_n(&park->word, __ATOMIC_ACQUIRE);
-    if ((__atomic_load_n(&park->turn, __ATOMIC_RELAXED) & TURN_MASK) == (number & TURN_MASK)) {
+    if ((__atomic_load_n(&park->turn, __ATOMIC_RELAXED) & TURN_MASK)
+        == (number & TURN_MASK)) {
         signal_generation(park, WORD_GENERATION(word), CS_SIGNAL_RUNG);
     }
 }
@@ -202,8 +203,8 @@ void cs_park_signal_all(unsigned signals)
 
 unsigned cs_park_take_signals(cs_park *park)
 {
-    apr_uint64_t word = __atomic_fetch_and(&park->word, ~(apr_uint64_t)CS_SIGNAL_MASK,
-                                           __ATOMIC_ACQ_REL);
+    apr_uint64_t word =
+        __atomic_fetch_and(&park->word, ~(apr_uint64_t)CS_SIGNAL_MASK, __ATOMIC_ACQ_REL);
 
     return (unsigned)(word & CS_SIGNAL_MASK);
 }
@@ -215,8 +216,8 @@ void cs_park_own(cs_park *park)
 
     do {
         next = (word & ~(apr_uint64_t)CS_PARK_STATE_MASK) | CS_PARK_OWNED;
-    } while (!__atomic_compare_exchange_n(&park->word, &word, next, 0,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    } while (!__atomic_compare_exchange_n(&park->word, &word, next, 0, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
 }
 
 int cs_park_rest(cs_park *park)
@@ -228,7 +229,7 @@ int cs_park_rest(cs_park *park)
         unsigned state = (word & CS_SIGNAL_MASK) != 0 ? CS_PARK_OWNED : CS_PARK_PARKED;
 
         next = (word & ~(apr_uint64_t)CS_PARK_STATE_MASK) | state;
-    } while (!__atomic_compare_exchange_n(&park->word, &word, next, 0,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    } while (!__atomic_compare_exchange_n(&park->word, &word, next, 0, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
     return (next & CS_PARK_STATE_MASK) == CS_PARK_PARKED;
 }

@@ -17,12 +17,12 @@
 #include <apr_time.h>
 
 #define CS_TIMER_TICK  apr_time_from_msec(32)
-#define CS_TIMER_SLOTS 2048  /* a power of two; one turn is 65 seconds */
+#define CS_TIMER_SLOTS 2048 /* a power of two; one turn is 65 seconds */
 
 typedef struct cs_timer {
     struct cs_timer *next;
     struct cs_timer *previous;
-    apr_int64_t tick;            /* when it fires; meaningless unless linked */
+    apr_int64_t tick; /* when it fires; meaningless unless linked */
     int linked;
 } cs_timer;
 

@@ -133,7 +133,8 @@ static int hold_parked(cs_hold *hold, apr_interval_time_t wait)
     cs_park_set_deadline(park, wait);
     cs_loop_held_add(1);
     if (!park->ours) {
-        apr_pool_cleanup_register(hold->r->pool, hold, hold_cleanup, apr_pool_cleanup_null);
+        apr_pool_cleanup_register(hold->r->pool, hold, hold_cleanup,
+                                  apr_pool_cleanup_null);
     }
     return SUSPENDED;
 }

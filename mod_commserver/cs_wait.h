@@ -19,9 +19,9 @@
 #include "queue/csq.h"
 
 typedef enum {
-    CS_WAIT_RUNG,      /* the queue changed, or may have: fetch with `resume` */
-    CS_WAIT_DEADLINE,  /* the time is up: answer with what is there           */
-    CS_WAIT_STOPPING   /* the child stops: answer, ask the client to come back */
+    CS_WAIT_RUNG,     /* the queue changed, or may have: fetch with `resume` */
+    CS_WAIT_DEADLINE, /* the time is up: answer with what is there           */
+    CS_WAIT_STOPPING  /* the child stops: answer, ask the client to come back */
 } cs_wait_reason;
 
 /* Returned by `answer` when there was nothing after all and the waiter is

@@ -7,8 +7,8 @@
 
 #include "parking.h"
 
-#define SLOW_CGI                                                              \
-    "ScriptAlias /cgi/ \"@DIR@/htdocs/\"\n"                                   \
+#define SLOW_CGI                                                                         \
+    "ScriptAlias /cgi/ \"@DIR@/htdocs/\"\n"                                              \
     "<Directory \"@DIR@/htdocs\">\nRequire all granted\n</Directory>\n"
 
 /* ---- held polls ------------------------------------------------------------ */
@@ -43,8 +43,8 @@ START_TEST(a_held_poll_ends_at_its_time)
     httpd *server = httpd_start(&(httpd_options){ .children = 1 });
     http *c = http_open(server);
     long long begin = process_now_ms(), took;
-    http_answer *answer = http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n",
-                                    NULL);
+    http_answer *answer =
+        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL);
 
     took = process_now_ms() - begin;
     ck_assert_int_eq(answer->status, 204);
@@ -89,7 +89,8 @@ START_TEST(a_newer_poll_replaces_the_older)
     ck_assert_int_eq(answer->status, 409);
     ck_assert_ptr_nonnull(strstr(answer->body, "replaced"));
     /* A poll that would not be held disturbs nobody. */
-    ck_assert_int_eq(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL)->status, 204);
+    ck_assert_int_eq(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL)->status,
+                     204);
     parking_publish(server, "alice", "for the newer");
     parking_expect(http_read(newer), "for the newer");
     http_close(older);
@@ -118,8 +119,8 @@ START_TEST(wake_and_close_at_the_same_moment)
         }
         ck_assert_int_eq(http_read(publisher)->status, 201);
         if (i % 50 == 49) {
-            http_answer *answer = http_once(server, "GET", "/comm/poll?max=200", "alice", NULL,
-                                            NULL);
+            http_answer *answer =
+                http_once(server, "GET", "/comm/poll?max=200", "alice", NULL, NULL);
             http *ack = http_open(server);
 
             ck_assert_int_eq(answer->status, 200);
@@ -136,8 +137,8 @@ END_TEST
 
 START_TEST(one_connection_serves_thousands_of_polls)
 {
-    httpd *server = httpd_start(&(httpd_options){
-        .children = 1, .config = "MaxKeepAliveRequests 0\n" });
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 1, .config = "MaxKeepAliveRequests 0\n" });
     http *c = http_open(server), *publisher = http_open(server);
     const char *cursor = NULL;
     char last[64] = "";
@@ -147,9 +148,12 @@ START_TEST(one_connection_serves_thousands_of_polls)
         http_answer *answer;
 
         http_ask(c, "POST", "/comm/poll", "alice",
-                 cursor ? support_text("Last-Event-ID: %s\r\n" WAIT_LONG, last) : WAIT_LONG, "");
-        ck_assert_int_eq(http_call(publisher, "POST", "/comm/publish/orders/alice", "backend",
-                                   "Content-Type: text/plain\r\n", support_text("%d", i))
+                 cursor ? support_text("Last-Event-ID: %s\r\n" WAIT_LONG, last)
+                        : WAIT_LONG,
+                 "");
+        ck_assert_int_eq(http_call(publisher, "POST", "/comm/publish/orders/alice",
+                                   "backend", "Content-Type: text/plain\r\n",
+                                   support_text("%d", i))
                              ->status,
                          201);
         answer = http_read(c);
@@ -197,8 +201,9 @@ START_TEST(a_head_may_come_byte_by_byte)
     size_t i;
     int round;
 
-    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "bob", "Prefer: wait=1\r\n", NULL)->status,
-                     204);
+    ck_assert_int_eq(
+        http_call(c, "GET", "/comm/poll", "bob", "Prefer: wait=1\r\n", NULL)->status,
+        204);
     for (round = 0; round < 2; round++) {
         for (i = 0; request[i] != '\0'; i++) {
             http_send_bytes(c, request + i, 1);
@@ -218,8 +223,9 @@ START_TEST(a_page_on_an_adopted_connection_closes_it)
     http *c = _i ? http_open_tls(server) : http_open(server);
     http_answer *answer;
 
-    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
-                         ->status, 204);
+    ck_assert_int_eq(
+        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)->status,
+        204);
     answer = http_call(c, "GET", "/index.html", NULL, NULL, NULL);
     ck_assert_int_eq(answer->status, 200);
     ck_assert_str_eq(answer->body, "a page\n");
@@ -241,8 +247,9 @@ START_TEST(a_large_page_goes_to_a_slow_reader)
     memset(page, 'p', len);
     page[len] = '\0';
     httpd_put(server, "htdocs/large.html", page);
-    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
-                         ->status, 204);
+    ck_assert_int_eq(
+        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)->status,
+        204);
     http_ask(c, "GET", "/large.html", NULL, NULL, NULL);
     /* While its reader does not read, others are served. */
     parking_publish(server, "bob", "meanwhile");
@@ -257,8 +264,8 @@ END_TEST
 
 START_TEST(a_slow_program_delays_nobody)
 {
-    httpd *server = httpd_start(&(httpd_options){ .children = 1, .modules = "alias cgid",
-                                                  .config = SLOW_CGI });
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 1, .modules = "alias cgid", .config = SLOW_CGI });
     http *slow[3], *held = parking_poll(server, "bob");
     http_answer *answer;
     int i;
@@ -267,12 +274,15 @@ START_TEST(a_slow_program_delays_nobody)
     httpd_put(server, "htdocs/wait.cgi",
               "#!/bin/sh\nuntil [ -e \"${0%/*}/go\" ]; do sleep 0.05; done\n"
               "printf 'Content-Type: text/plain\\n\\ndone\\n'\n");
-    process_must((const char *const[]){ "chmod", "755",
-        support_text("%s/htdocs/wait.cgi", httpd_directory(server)), NULL });
+    process_must((const char *const[]){
+        "chmod", "755", support_text("%s/htdocs/wait.cgi", httpd_directory(server)),
+        NULL });
     for (i = 0; i < 3; i++) {
         slow[i] = http_open(server);
-        ck_assert_int_eq(http_call(slow[i], "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n",
-                                   NULL)->status, 204);
+        ck_assert_int_eq(
+            http_call(slow[i], "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
+                ->status,
+            204);
         http_ask(slow[i], "GET", "/cgi/wait.cgi", NULL, NULL, NULL);
     }
     parking_await(server, 1);
@@ -298,14 +308,19 @@ START_TEST(a_publisher_is_adopted_on_its_second_publish)
     int i;
 
     for (i = 0; i < 5; i++) {
-        ck_assert_int_eq(http_call(c, "POST", "/comm/publish/orders/alice", "backend", NULL, "x")
-                             ->status, 201);
+        ck_assert_int_eq(
+            http_call(c, "POST", "/comm/publish/orders/alice", "backend", NULL, "x")
+                ->status,
+            201);
     }
-    ck_assert_int_eq(http_call(once, "POST", "/comm/publish/orders/alice", "backend", NULL, "x")
-                         ->status, 201);
+    ck_assert_int_eq(
+        http_call(once, "POST", "/comm/publish/orders/alice", "backend", NULL, "x")
+            ->status,
+        201);
     /* A page closes an adopted connection, and only that. */
     ck_assert_int_eq(http_call(c, "GET", "/index.html", NULL, NULL, NULL)->keep_alive, 0);
-    ck_assert_int_eq(http_call(once, "GET", "/index.html", NULL, NULL, NULL)->keep_alive, 1);
+    ck_assert_int_eq(http_call(once, "GET", "/index.html", NULL, NULL, NULL)->keep_alive,
+                     1);
     http_close(c);
     http_close(once);
     httpd_end(server);
@@ -314,14 +329,16 @@ END_TEST
 
 START_TEST(bodies_of_all_sizes_on_an_adopted_connection)
 {
-    static const size_t sizes[] = { 0, 1, 7999, 8000, 8001, 65536, 1000000, 1048576, 1048577 };
+    static const size_t sizes[] = { 0,     1,       7999,    8000,   8001,
+                                    65536, 1000000, 1048576, 1048577 };
     httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1 });
     http *c = _i ? http_open_tls(server) : http_open(server);
     char *body = malloc(1048577 + 1);
     size_t i;
 
-    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
-                         ->status, 204);
+    ck_assert_int_eq(
+        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)->status,
+        204);
     for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         http_answer *answer;
         int large = sizes[i] > 1048576;
@@ -346,17 +363,26 @@ START_TEST(a_chunked_body_may_come_in_pieces)
 {
     httpd *server = httpd_start(&(httpd_options){ .children = 1 });
     http *c = http_open(server);
-    const char *pieces[] = { "POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n",
-                             http_auth("backend"),
-                             "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n",
-                             "3\r", "\nabc", "\r\n", "3\r\ndef\r\n", "0\r\n", "\r\n" };
+    const char *pieces[] = {
+        "POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n",
+        http_auth("backend"),
+        "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "3\r",
+        "\nabc",
+        "\r\n",
+        "3\r\ndef\r\n",
+        "0\r\n",
+        "\r\n"
+    };
     size_t i;
 
-    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
-                         ->status, 204);
+    ck_assert_int_eq(
+        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)->status,
+        204);
     for (i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
         http_send(c, pieces[i]);
-        ck_assert_ptr_null(i + 1 < sizeof(pieces) / sizeof(pieces[0]) ? http_try(c, 20) : NULL);
+        ck_assert_ptr_null(i + 1 < sizeof(pieces) / sizeof(pieces[0]) ? http_try(c, 20)
+                                                                      : NULL);
     }
     ck_assert_int_eq(http_read(c)->status, 201);
     parking_expect(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL), "abcdef");
@@ -396,8 +422,8 @@ END_TEST
 
 START_TEST(a_child_parks_only_as_many_as_it_may)
 {
-    httpd *server = httpd_start(&(httpd_options){ .children = 1,
-                                                  .config = "CommServerMaxParked 3\n" });
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 1, .config = "CommServerMaxParked 3\n" });
     http *held[3], *more;
     static const char *const users[] = { "alice", "bob", "carol" };
     http_answer *answer;
@@ -415,8 +441,10 @@ START_TEST(a_child_parks_only_as_many_as_it_may)
     http_close(held[0]);
     parking_await(server, 2);
     /* Room comes back once the closed connection is buried. */
-    wait_until(http_once(server, "GET", "/comm/poll", "dave", "Prefer: wait=1\r\n", NULL)
-                   ->status == 204, 10000);
+    wait_until(
+        http_once(server, "GET", "/comm/poll", "dave", "Prefer: wait=1\r\n", NULL)->status
+            == 204,
+        10000);
     http_close(held[1]);
     http_close(held[2]);
     httpd_end(server);

@@ -4,7 +4,7 @@
  */
 #include "parking.h"
 
-#define STALLED 12              /* CommServerMaxEventThreads is 4 below       */
+#define STALLED     12 /* CommServerMaxEventThreads is 4 below       */
 #define FEW_THREADS "CommServerMaxEventThreads 4\n"
 
 static http *stalled[STALLED];
@@ -18,8 +18,10 @@ static void open_adopted(const httpd *server, int tls)
         stalled[i] = tls ? http_open_tls(server) : http_open(server);
         http_ask(stalled[i], "POST", "/comm/publish/orders/nobody", "backend", NULL, "x");
         ck_assert_int_eq(http_read(stalled[i])->status, 201);
-        ck_assert_int_eq(http_call(stalled[i], "POST", "/comm/publish/orders/nobody", "backend",
-                                   NULL, "x")->status, 201);
+        ck_assert_int_eq(http_call(stalled[i], "POST", "/comm/publish/orders/nobody",
+                                   "backend", NULL, "x")
+                             ->status,
+                         201);
     }
 }
 
@@ -44,8 +46,8 @@ static void expect_no_delay(const httpd *server, http *held)
 
 static httpd *start(const char *config)
 {
-    return httpd_start(&(httpd_options){ .children = 1, .threads = 8, .tls = 1,
-                                         .config = config });
+    return httpd_start(
+        &(httpd_options){ .children = 1, .threads = 8, .tls = 1, .config = config });
 }
 
 START_TEST(stalled_heads_delay_nobody)
@@ -80,9 +82,11 @@ START_TEST(stalled_bodies_delay_nobody)
     held = parking_poll(server, "alice");
     parking_await(server, 1);
     for (i = 0; i < STALLED; i++) {
-        http_send(stalled[i],
-                  support_text("POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n"
-                               "%sContent-Length: 1000\r\n\r\nabc", http_auth("backend")));
+        http_send(
+            stalled[i],
+            support_text("POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n"
+                         "%sContent-Length: 1000\r\n\r\nabc",
+                         http_auth("backend")));
     }
     expect_no_delay(server, held);
     for (i = 0; i < STALLED; i++) {
@@ -148,9 +152,10 @@ END_TEST
 
 /* A password that takes the server long to check: `slow`, bcrypt of cost 13,
  * about half a second. */
-#define SLOW_USER \
-    "<Location \"/comm/publish/slow\">\nAuthType Basic\nAuthName slow\n" \
-    "AuthBasicProvider file\nAuthUserFile \"@DIR@/slow\"\nRequire valid-user\n</Location>\n"
+#define SLOW_USER                                                                        \
+    "<Location \"/comm/publish/slow\">\nAuthType Basic\nAuthName slow\n"                 \
+    "AuthBasicProvider file\nAuthUserFile \"@DIR@/slow\"\nRequire "                      \
+    "valid-user\n</Location>\n"
 
 START_TEST(slow_authentication_delays_nobody_who_waits)
 {
@@ -159,9 +164,10 @@ START_TEST(slow_authentication_delays_nobody_who_waits)
     int i, answered = 0;
 
     process_must((const char *const[]){ "htpasswd", "-cbB", "-C", "13",
-        support_text("%s/slow", httpd_directory(server)), "backend", HTTPD_PASSWORD, NULL });
-    process_must((const char *const[]){ "chmod", "644",
-        support_text("%s/slow", httpd_directory(server)), NULL });
+                                        support_text("%s/slow", httpd_directory(server)),
+                                        "backend", HTTPD_PASSWORD, NULL });
+    process_must((const char *const[]){
+        "chmod", "644", support_text("%s/slow", httpd_directory(server)), NULL });
     open_adopted(server, _i);
     held = parking_poll(server, "alice");
     parking_await(server, 1);

@@ -16,7 +16,8 @@ static void hold_many(const httpd *server)
 
     for (i = 0; i < HELD; i++) {
         held[i] = i % 2 ? http_open_tls(server) : http_open(server);
-        http_ask(held[i], "GET", "/comm/poll", support_text("user%d", i), WAIT_LONG, NULL);
+        http_ask(held[i], "GET", "/comm/poll", support_text("user%d", i), WAIT_LONG,
+                 NULL);
     }
     parking_await(server, HELD);
 }
@@ -34,8 +35,8 @@ static const char *users(void)
 
 static httpd *start(const char *config)
 {
-    return httpd_start(&(httpd_options){ .children = 3, .tls = 1, .users = users(),
-                                         .config = config });
+    return httpd_start(
+        &(httpd_options){ .children = 3, .tls = 1, .users = users(), .config = config });
 }
 
 /* All are answered early, told when to come back, and closed. */
@@ -71,8 +72,9 @@ START_TEST(a_graceful_restart_sends_polls_home)
     int n = httpd_children(server, before, 16);
     http *idle = http_open(server), *held_after;
 
-    ck_assert_int_eq(http_call(idle, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
-                         ->status, 204);
+    ck_assert_int_eq(
+        http_call(idle, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)->status,
+        204);
     parking_publish(server, "bob", "over the restart");
     hold_many(server);
     httpd_graceful(server);

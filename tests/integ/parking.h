@@ -37,11 +37,12 @@ static inline http *parking_poll(const httpd *server, const char *user)
 }
 
 /** Publish a text; it must be accepted. */
-static inline void parking_publish(const httpd *server, const char *client, const char *text)
+static inline void parking_publish(const httpd *server, const char *client,
+                                   const char *text)
 {
     http_answer *answer =
-        http_once(server, "POST", support_text("/comm/publish/orders/%s", client), "backend",
-                  "Content-Type: text/plain\r\n", text);
+        http_once(server, "POST", support_text("/comm/publish/orders/%s", client),
+                  "backend", "Content-Type: text/plain\r\n", text);
 
     ck_assert_msg(answer->status == 201, "publish: %d %s", answer->status, answer->body);
 }

@@ -9,7 +9,7 @@
 static const struct {
     const char *data;
     cs_chunks_result expected;
-    apr_size_t end;               /* bytes of the body, if it is whole        */
+    apr_size_t end; /* bytes of the body, if it is whole        */
 } cases[] = {
     { "", CS_CHUNKS_MORE, 0 },
     { "0\r\n\r\n", CS_CHUNKS_WHOLE, 5 },
@@ -27,7 +27,8 @@ static const struct {
     { "11111111111111111\r\n", CS_CHUNKS_BROKEN, 0 },
 };
 
-static cs_chunks_result scan_in_steps(const char *data, apr_size_t step, apr_size_t *out_end)
+static cs_chunks_result scan_in_steps(const char *data, apr_size_t step,
+                                      apr_size_t *out_end)
 {
     cs_chunks chunks = { 0 };
     apr_size_t len = strlen(data), have = 0;

@@ -12,15 +12,15 @@
 #include "cs_loop.h"
 #include "cs_blocked.h"
 
-#define RECORDS 8
-#define SENDERS 3
+#define RECORDS  8
+#define SENDERS  3
 #define STEPPERS 3
-#define SIGNALS 40000
+#define SIGNALS  40000
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static cs_park *first, *last;
 static cs_park *records[RECORDS];
-static int work[RECORDS];       /* sent and not yet seen by a step            */
+static int work[RECORDS]; /* sent and not yet seen by a step            */
 static int owners[RECORDS];
 static int end, broken;
 

@@ -7,7 +7,7 @@
 #include "cs_timer.h"
 
 static cs_timer_wheel wheel;
-#define START ((apr_time_t)5000000000)
+#define START     ((apr_time_t)5000000000)
 #define AFTER(ms) (START + apr_time_from_msec(ms))
 
 static void setup(void)
