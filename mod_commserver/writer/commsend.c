@@ -263,7 +263,7 @@ static int publish(commserver_writer *writer, const options *o, const char *data
 
 int main(int argc, char **argv)
 {
-    options o = { NULL };
+    options o = { .app = NULL };
     commserver_writer *writer = NULL;
     char *data = NULL;
     size_t length = 0;
