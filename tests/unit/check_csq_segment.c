@@ -259,7 +259,7 @@ START_TEST(more_memory_than_there_is_is_refused)
         csq *q;
 
         if (unshare(CLONE_NEWNS) != 0
-            || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0
+            || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0
             || mount("none", "/dev/shm", "tmpfs", 0, "size=1m") != 0)
             _exit(2);
         if (csq_create(fx.path, FIXTURE_SIZE, 1, &fx.limits, fx.pool, &q)
