@@ -593,11 +593,11 @@ START_TEST(a_full_segment_says_so)
     ck_assert_int_gt(i, 5);
     expect_problem(answer, 507, "full");
     ck_assert_ptr_nonnull(strstr(support_json(answer->body, "detail"), "segment"));
+    ck_assert_int_ge(atoi(http_header(answer, "Retry-After")), 1);
     ck_assert_int_ge(httpd_log_count(server, "CS0036"), 1);
     for (i = 0; i < 20; i++)
         post("/comm/publish/orders/x", NULL, body);
     ck_assert_int_le(httpd_log_count(server, "CS0036"), 4);
-    ck_assert_int_ge(atoi(http_header(answer, "Retry-After")), 1);
 }
 END_TEST
 
