@@ -83,12 +83,19 @@ static int output_has(const httpd *server, const char *text)
     return found;
 }
 
-/* What a failed start left in its two logs. */
+static const char *tail_of(const char *log)
+{
+    size_t len = log ? strlen(log) : 0;
+
+    return len > 4000 ? log + len - 4000 : len ? log : "";
+}
+
+/* What stands in its two logs, the end of them at least. */
 static const char *said(const httpd *server)
 {
     char *output = process_read_file(path_in(server, "output.log"));
     char *log = process_read_file(path_in(server, "error.log"));
-    const char *text = support_text("%s%s", output ? output : "", log ? log : "");
+    const char *text = support_text("%.1500s%s", output ? output : "", tail_of(log));
 
     free(output);
     free(log);
@@ -203,7 +210,7 @@ static void end_by(httpd *server, int number, const char *what)
     status = process_wait(server->parent, STOP_MS, what);
     server->parent = 0;
     if (!server->options.may_crash && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-        ck_abort_msg("%s ended with wait status %d", what, status);
+        support_fail("%s ended with wait status %d", what, status);
 }
 
 void httpd_stop(httpd *server)
@@ -243,7 +250,7 @@ static void find_no_crash(const httpd *server)
 
     for (i = 0; signs[i]; i++)
         if (httpd_log_count(server, signs[i]) > 0 || output_has(server, signs[i]))
-            ck_abort_msg("httpd's log says '%s': %s", signs[i], said(server));
+            support_fail("httpd's log says '%s': %s", signs[i], said(server));
 }
 
 void httpd_end(httpd *server)
@@ -383,7 +390,7 @@ void httpd_log_wait(const httpd *server, const char *text, int timeout_ms)
 
     while (httpd_log_count(server, text) == 0) {
         if (process_now_ms() > end)
-            ck_abort_msg("not in the error log within %d ms: %s", timeout_ms, text);
+            support_fail("not in the error log within %d ms: %s", timeout_ms, text);
         process_pause();
     }
 }
@@ -399,7 +406,7 @@ void httpd_install(httpd *server, const char *from, const char *path)
 {
     process_must((const char *[]){ "cp", from, path_in(server, path), NULL });
     if (chmod(path_in(server, path), 0755) != 0)
-        ck_abort_msg("cannot set the mode of '%s'", path);
+        support_fail("cannot set the mode of '%s'", path);
 }
 
 void httpd_install_writer(httpd *server)

@@ -15,11 +15,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "support.h"
+
+#define PORT_FIRST 10240
+#define PORT_END   32000
+#define PORT_TRIES 100
 
 static const char base_modules[] = "unixd log_config authn_core authn_file auth_basic "
                                    "authz_core authz_host authz_user";
@@ -111,18 +116,35 @@ const char *const *httpd_environment(void)
 
 /* ---- ports, users, certificate ------------------------------------------- */
 
+/* Below the range of which the kernel gives ports to connections, or one of
+ * those might sit on the port while httpd restarts. */
+static int random_port(void)
+{
+    unsigned short number = 0;
+
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        ck_abort_msg("no random number: %s", strerror(errno));
+    return PORT_FIRST + number % (PORT_END - PORT_FIRST);
+}
+
+/* A socket that is bound to a port nobody uses. */
 static int bind_any(int *out_port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET };
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int i;
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0
-        || getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        ck_abort_msg("no free port: %s", strerror(errno));
-    *out_port = ntohs(address.sin_port);
-    return fd;
+    for (i = 0; i < PORT_TRIES; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        *out_port = random_port();
+        address.sin_port = htons(*out_port);
+        if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0)
+            return fd;
+        close(fd);
+    }
+    ck_abort_msg("no free port: %s", strerror(errno));
+    return -1;
 }
 
 void httpd_choose_ports(httpd_place *place, int tls)

@@ -145,7 +145,7 @@ int process_wait(pid_t pid, int timeout_ms, const char *what)
 
     while (!process_ended(pid, &status)) {
         if (process_now_ms() > end)
-            ck_abort_msg("%s has not ended within %d ms", what, timeout_ms);
+            support_fail("%s has not ended within %d ms", what, timeout_ms);
         process_pause();
     }
     return status;

@@ -43,6 +43,18 @@ void support_need_httpd(void)
         support_skip("there is no httpd here (Debian: install apache2)");
 }
 
+void support_fail(const char *format, ...)
+{
+    char text[RING_BYTES];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "failed: %s\n", text);
+    ck_abort_msg("%s", text);
+}
+
 const char *support_text(const char *format, ...)
 {
     static char ring[RING][RING_BYTES];

@@ -34,6 +34,10 @@ void support_skip(const char *reason) __attribute__((noreturn));
 /** Skip the program unless there is an httpd that tests can start. */
 void support_need_httpd(void);
 
+/** Fail the test, and say why on stderr too: Check keeps silent about what
+ *  fails in an unchecked teardown. */
+void support_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /** Absolute path of a file of the build tree; in a static ring of buffers. */
 const char *support_build_path(const char *relative);
 
