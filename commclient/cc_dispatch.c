@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMMIT_STEP  2       /* ms between two commits while much happens     */
-#define COMMIT_RETRY 1000    /* ms after one that failed                      */
-#define EXPIRY_STEP  5000    /* ms between two looks for expired messages     */
-#define EXPIRY_ALL   3600000 /* ms after which ids are looked through too     */
+#define COMMIT_STEP     2       /* ms between two commits while much happens     */
+#define COMMIT_STEP_MAX 50      /* ms, on a slow disk                            */
+#define COMMIT_SHARE    4       /* parts of the time, of which commits take one  */
+#define COMMIT_RETRY    1000    /* ms after one that failed                      */
+#define EXPIRY_STEP     5000    /* ms between two looks for expired messages     */
+#define EXPIRY_ALL      3600000 /* ms after which ids are looked through too     */
 
 static void set_timer(struct event *timer, int64_t ms)
 {
@@ -27,13 +29,23 @@ static void set_timer(struct event *timer, int64_t ms)
 
 /* ---- commits --------------------------------------------------------- */
 
+/* The slower the disk, the more goes into one commit. */
+static int64_t commit_step(const cc_dispatch *d)
+{
+    int64_t step = d->commit_cost * COMMIT_SHARE;
+
+    if (step < COMMIT_STEP)
+        return COMMIT_STEP;
+    return step < COMMIT_STEP_MAX ? step : COMMIT_STEP_MAX;
+}
+
 void cc_dispatch_schedule(cc_dispatch *d)
 {
     int64_t wait;
 
     if (event_pending(d->commit_timer, EV_TIMEOUT, NULL))
         return;
-    wait = d->last_commit + COMMIT_STEP - cc_time_monotonic();
+    wait = d->last_commit + commit_step(d) - cc_time_monotonic();
     if (d->failing)
         wait = COMMIT_RETRY;
     set_timer(d->commit_timer, wait > 0 ? wait : 0);
@@ -50,7 +62,6 @@ cc_change *cc_dispatch_add_change(cc_dispatch *d, cc_change_kind kind)
     change = &d->changes[d->change_count++];
     memset(change, 0, sizeof(*change));
     change->kind = kind;
-    change->size = -1;
     cc_dispatch_schedule(d);
     return change;
 }
@@ -59,7 +70,7 @@ static cc_status apply_change(cc_dispatch *d, const cc_change *change)
 {
     switch (change->kind) {
     case CC_CHANGE_REMOVE:
-        return cc_inbox_remove(d->inbox, change->app, change->seq, change->size);
+        return cc_inbox_remove(d->inbox, change->app, change->seq);
     case CC_CHANGE_ATTEMPT:
         return cc_inbox_attempt_set(d->inbox, change->app, change->seq, change->attempt);
     case CC_CHANGE_GAP:
@@ -102,6 +113,7 @@ void cc_dispatch_applied(cc_dispatch *d, cc_status status)
     size_t i, count = d->change_count;
 
     d->last_commit = cc_time_monotonic();
+    d->commit_cost = d->last_commit - d->commit_begun;
     cc_dispatch_note(d, status);
     if (status != CC_OK)
         return;
@@ -120,13 +132,19 @@ void cc_dispatch_applied(cc_dispatch *d, cc_status status)
     event_del(d->commit_timer);
 }
 
+cc_status cc_dispatch_begin(cc_dispatch *d)
+{
+    d->commit_begun = cc_time_monotonic();
+    return cc_inbox_begin(d->inbox);
+}
+
 cc_status cc_dispatch_commit(cc_dispatch *d)
 {
     cc_status status;
 
     if (d->change_count == 0 && !d->failing)
         return CC_OK;
-    status = cc_inbox_begin(d->inbox);
+    status = cc_dispatch_begin(d);
     if (status == CC_OK) {
         status = cc_dispatch_apply(d);
         if (status == CC_OK)
@@ -405,7 +423,6 @@ cc_status cc_dispatch_acknowledge(cc_client *client, const char *id)
     app = message->app;
     change = cc_dispatch_add_change(d, CC_CHANGE_REMOVE);
     change->seq = message->seq;
-    change->size = (int64_t)message->body_len;
     change->answer = client;
     memcpy(change->app, app->name, sizeof(change->app));
     memcpy(change->id, id, strlen(id) + 1);

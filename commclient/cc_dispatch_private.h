@@ -116,9 +116,11 @@ struct cc_dispatch {
     size_t change_count, change_room;
     struct accepted *accepted; /* of the batch being taken             */
     size_t accepted_room;
-    int64_t last_commit; /* ms, monotonic                        */
-    int64_t last_expiry; /* ms, wall clock                       */
-    int failing;         /* the last commit failed: said so      */
+    int64_t commit_begun; /* ms, monotonic                                  */
+    int64_t commit_cost;  /* ms that the last commit took                    */
+    int64_t last_commit;  /* ms, monotonic                        */
+    int64_t last_expiry;  /* ms, wall clock                       */
+    int failing;          /* the last commit failed: said so      */
     int damaged;
 };
 
@@ -144,6 +146,7 @@ void cc_queue_read_gaps(cc_dispatch *d, cc_app *app);
 
 /* cc_dispatch.c */
 cc_change *cc_dispatch_add_change(cc_dispatch *d, cc_change_kind kind);
+cc_status cc_dispatch_begin(cc_dispatch *d); /* a transaction              */
 cc_status cc_dispatch_apply(cc_dispatch *d); /* within a transaction       */
 void cc_dispatch_applied(cc_dispatch *d, cc_status status);
 void cc_dispatch_schedule(cc_dispatch *d);

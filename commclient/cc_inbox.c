@@ -73,11 +73,18 @@ cc_status cc_inbox_begin(cc_inbox *inbox)
 
 cc_status cc_inbox_commit(cc_inbox *inbox)
 {
-    cc_status status = cc_inbox_run(inbox, CC_SQL_COMMIT);
+    cc_status status = cc_run_flush(inbox);
 
-    if (status != CC_OK)
+    if (status == CC_OK)
+        status = cc_seen_flush(inbox);
+    if (status == CC_OK)
+        status = cc_inbox_run(inbox, CC_SQL_COMMIT);
+    if (status != CC_OK) {
         cc_inbox_rollback(inbox);
-    return status;
+        return status;
+    }
+    cc_seen_committed(inbox);
+    return CC_OK;
 }
 
 void cc_inbox_rollback(cc_inbox *inbox)
@@ -85,33 +92,52 @@ void cc_inbox_rollback(cc_inbox *inbox)
     if (!sqlite3_get_autocommit(inbox->db))
         sqlite3_step(inbox->statements[CC_SQL_ROLLBACK]);
     sqlite3_reset(inbox->statements[CC_SQL_ROLLBACK]);
+    cc_run_forget(inbox);
+    cc_seen_rolled_back(inbox);
     inbox->totals = inbox->committed;
+}
+
+/* Two numbers that a query answers with. */
+static cc_status read_two(cc_inbox *inbox, int which, int64_t *one, int64_t *two)
+{
+    sqlite3_stmt *statement = inbox->statements[which];
+    cc_status status = cc_inbox_step(inbox, which);
+
+    if (status == CC_OK) {
+        *one = sqlite3_column_int64(statement, 0);
+        *two = sqlite3_column_int64(statement, 1);
+    }
+    sqlite3_reset(statement);
+    return status;
+}
+
+static void add_up(void *baton, const char *app, int64_t count)
+{
+    (void)app;
+    *(int64_t *)baton += count;
 }
 
 cc_status cc_inbox_count(cc_inbox *inbox)
 {
     cc_inbox_totals *totals = &inbox->totals;
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_TOTALS];
+    int64_t last = 0;
+    cc_status status;
 
-    if (cc_inbox_step(inbox, CC_SQL_TOTALS) != CC_OK)
-        goto fail;
-    totals->messages = sqlite3_column_int64(statement, 0);
-    totals->bytes = sqlite3_column_int64(statement, 1);
-    totals->next_seq = sqlite3_column_int64(statement, 2) + 1;
-    sqlite3_reset(statement);
-    statement = inbox->statements[CC_SQL_DEAD_TOTALS];
-    if (cc_inbox_step(inbox, CC_SQL_DEAD_TOTALS) != CC_OK)
-        goto fail;
-    totals->dead = sqlite3_column_int64(statement, 0);
-    totals->dead_bytes = sqlite3_column_int64(statement, 1);
-    sqlite3_reset(statement);
-    totals->next_expiry = totals->messages > 0 ? 0 : INT64_MAX;
-    if (totals->messages < 0 || totals->bytes < 0 || totals->next_seq < 1)
+    memset(totals, 0, sizeof(*totals));
+    status = read_two(inbox, CC_SQL_TOTALS, &totals->bytes, &last);
+    if (status == CC_OK)
+        status = read_two(inbox, CC_SQL_DEAD_TOTALS, &totals->dead, &totals->dead_bytes);
+    if (status == CC_OK)
+        status = cc_inbox_apps(inbox, add_up, &totals->messages);
+    if (status != CC_OK)
+        return status;
+    if (totals->bytes < 0 || last < 0 || last > INT64_MAX / 2) {
+        snprintf(inbox->error, sizeof(inbox->error), "its numbers are not right");
         return CC_DAMAGED;
+    }
+    totals->next_seq = last + CC_RUN_MAX;
+    totals->next_expiry = totals->messages > 0 ? 0 : INT64_MAX;
     return CC_OK;
-fail:
-    sqlite3_reset(statement);
-    return cc_inbox_fail(inbox);
 }
 
 void cc_inbox_usage_get(const cc_inbox *inbox, cc_inbox_usage *out_usage)
@@ -124,7 +150,7 @@ void cc_inbox_usage_get(const cc_inbox *inbox, cc_inbox_usage *out_usage)
 
 /* ---- cursors --------------------------------------------------------- */
 
-static cc_slice column_slice(sqlite3_stmt *statement, int column)
+cc_slice cc_inbox_column(sqlite3_stmt *statement, int column)
 {
     cc_slice slice;
 
@@ -153,7 +179,7 @@ cc_status cc_inbox_cursor_get(cc_inbox *inbox, const char *server,
     cc_inbox_bind_text(statement, 1, server);
     status = cc_inbox_step(inbox, CC_SQL_CURSOR_GET);
     if (status == CC_OK) {
-        value = column_slice(statement, 0);
+        value = cc_inbox_column(statement, 0);
         if (cc_name_cursor_check(value.data, value.len) == CC_OK) {
             memcpy(out_cursor, value.data, value.len);
             out_cursor[value.len] = '\0';
@@ -184,216 +210,41 @@ static int64_t local_expiry(int64_t expires, int64_t skew)
     return expires - skew > 1 ? expires - skew : 1;
 }
 
-static cc_status insert_message(cc_inbox *inbox, const char *server,
-                                const cc_envelope *envelope, int64_t expires, int attempt)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_ADD];
-
-    cc_inbox_bind(statement, 1, envelope->app);
-    sqlite3_bind_int64(statement, 2, inbox->totals.next_seq);
-    sqlite3_bind_int64(statement, 3, (int64_t)envelope->body.len);
-    sqlite3_bind_int64(statement, 4, expires);
-    sqlite3_bind_int(statement, 5, attempt);
-    sqlite3_bind_int64(statement, 6, (int64_t)envelope->head_len);
-    cc_inbox_bind_text(statement, 7, server);
-    cc_inbox_bind(statement, 8, envelope->id);
-    sqlite3_bind_blob(statement, 9, envelope->body.data, (int)envelope->body.len,
-                      SQLITE_STATIC);
-    return cc_inbox_run(inbox, CC_SQL_ADD);
-}
-
 cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
                        int64_t skew, int64_t now, int attempt, int64_t *out_seq)
 {
-    int64_t expires = local_expiry(envelope->expires, skew);
     cc_status status;
 
     status = cc_seen_add(inbox, server, envelope->id, envelope->expires, now);
     if (status != CC_OK)
         return status;
-    status = insert_message(inbox, server, envelope, expires, attempt);
-    if (status != CC_OK)
-        return status;
-    *out_seq = inbox->totals.next_seq++;
-    inbox->totals.messages++;
-    inbox->totals.bytes += (int64_t)envelope->body.len;
-    if (expires > 0 && expires < inbox->totals.next_expiry)
-        inbox->totals.next_expiry = expires;
-    return CC_OK;
+    return cc_run_add(inbox, server, envelope, local_expiry(envelope->expires, skew),
+                      attempt, out_seq);
 }
 
-/* CC_EMPTY: it is gone. */
-static cc_status read_size(cc_inbox *inbox, const char *app, int64_t seq, int64_t *out)
+cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq)
 {
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_SIZE];
-    cc_status status;
+    cc_status status = cc_run_set(inbox, app, seq, CC_RUN_DONE);
 
-    cc_inbox_bind_text(statement, 1, app);
-    sqlite3_bind_int64(statement, 2, seq);
-    status = cc_inbox_step(inbox, CC_SQL_SIZE);
-    if (status == CC_OK)
-        *out = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return status;
-}
-
-cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq, int64_t size)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_REMOVE];
-    cc_status status;
-
-    if (size < 0) {
-        status = read_size(inbox, app, seq, &size);
-        if (status != CC_OK)
-            return status == CC_EMPTY ? CC_OK : status;
-    }
-    cc_inbox_bind_text(statement, 1, app);
-    sqlite3_bind_int64(statement, 2, seq);
-    status = cc_inbox_run(inbox, CC_SQL_REMOVE);
-    if (status == CC_OK && sqlite3_changes(inbox->db) > 0) {
-        inbox->totals.messages--;
-        inbox->totals.bytes -= size;
-    }
-    return status;
+    return status == CC_EMPTY ? CC_OK : status;
 }
 
 cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq, int attempt)
 {
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_ATTEMPT];
+    unsigned char state =
+        (unsigned char)(attempt < CC_RUN_ATTEMPTS ? attempt : CC_RUN_ATTEMPTS);
+    cc_status status = cc_run_set(inbox, app, seq, state);
 
-    cc_inbox_bind_text(statement, 1, app);
-    sqlite3_bind_int64(statement, 2, seq);
-    sqlite3_bind_int(statement, 3, attempt);
-    return cc_inbox_run(inbox, CC_SQL_ATTEMPT);
-}
-
-cc_status cc_inbox_find(cc_inbox *inbox, const char *id, char out_app[CC_APP_MAX + 1],
-                        int64_t *out_seq)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_BY_ID];
-    cc_status status;
-
-    status = cc_seen_find(inbox, id);
-    if (status != CC_OK)
-        return status == CC_EMPTY ? CC_NOT_FOUND : status;
-    cc_inbox_bind_text(statement, 1, id);
-    status = cc_inbox_step(inbox, CC_SQL_BY_ID);
-    if (status == CC_OK) {
-        snprintf(out_app, CC_APP_MAX + 1, "%s", column_text(statement, 0));
-        *out_seq = sqlite3_column_int64(statement, 1);
-    }
-    sqlite3_reset(statement);
-    return status;
-}
-
-/* Fill `stored` from a row. A row that the agent cannot have written makes
- * the file a damaged one. */
-static cc_status read_row(cc_inbox *inbox, sqlite3_stmt *statement, cc_stored *stored)
-{
-    int64_t head = sqlite3_column_int64(statement, 3);
-    int64_t attempt = sqlite3_column_int64(statement, 2);
-
-    stored->seq = sqlite3_column_int64(statement, 0);
-    stored->expires = sqlite3_column_int64(statement, 1);
-    stored->attempt = attempt < 0 || attempt > INT32_MAX - 1 ? 1 : (int)attempt;
-    stored->server = column_text(statement, 4);
-    stored->id = column_text(statement, 5);
-    stored->body = column_slice(statement, 6);
-    stored->head_len = (size_t)head;
-    if (head <= 0 || (size_t)head >= stored->body.len || stored->body.data[head] != ','
-        || memchr(stored->body.data, '\n', stored->body.len) != NULL
-        || cc_name_id_check(stored->id, strlen(stored->id)) != CC_OK
-        || cc_name_check(stored->server, strlen(stored->server), CC_SERVER_MAX)
-               != CC_OK) {
-        snprintf(inbox->error, sizeof(inbox->error),
-                 "a message in it is not as the agent writes them");
-        return CC_DAMAGED;
-    }
-    return CC_OK;
-}
-
-static cc_status load_rows(cc_inbox *inbox, size_t max_bytes, int64_t *out_last,
-                           void (*each)(void *baton, const cc_stored *stored),
-                           void *baton)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_LOAD];
-    cc_stored stored;
-    size_t bytes = 0;
-    cc_status status = CC_OK;
-
-    *out_last = 0;
-    while (bytes < max_bytes) {
-        status = cc_inbox_step(inbox, CC_SQL_LOAD);
-        if (status != CC_OK)
-            break;
-        status = read_row(inbox, statement, &stored);
-        if (status != CC_OK)
-            break;
-        each(baton, &stored);
-        *out_last = stored.seq;
-        bytes += stored.body.len;
-    }
-    sqlite3_reset(statement);
     return status == CC_EMPTY ? CC_OK : status;
 }
 
-cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int limit,
-                        size_t max_bytes,
-                        void (*each)(void *baton, const cc_stored *stored), void *baton)
+static int64_t count_waiting(cc_slice state)
 {
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_LOAD];
-    int64_t last;
-    cc_status status;
-
-    status = cc_inbox_begin(inbox);
-    if (status != CC_OK)
-        return status;
-    cc_inbox_bind_text(statement, 1, app);
-    sqlite3_bind_int64(statement, 2, after);
-    sqlite3_bind_int(statement, 3, limit);
-    status = load_rows(inbox, max_bytes, &last, each, baton);
-    if (status == CC_OK && last > 0) {
-        statement = inbox->statements[CC_SQL_GIVEN];
-        cc_inbox_bind_text(statement, 1, app);
-        sqlite3_bind_int64(statement, 2, after);
-        sqlite3_bind_int64(statement, 3, last);
-        status = cc_inbox_run(inbox, CC_SQL_GIVEN);
-    }
-    if (status != CC_OK) {
-        cc_inbox_rollback(inbox);
-        return status;
-    }
-    status = cc_inbox_commit(inbox);
-    return status == CC_OK && last == 0 ? CC_EMPTY : status;
-}
-
-cc_status cc_inbox_read(cc_inbox *inbox, const char *app, int64_t seq,
-                        void (*each)(void *baton, const cc_stored *stored), void *baton)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_READ];
-    cc_stored stored;
-    cc_status status;
-
-    cc_inbox_bind_text(statement, 1, app);
-    sqlite3_bind_int64(statement, 2, seq);
-    status = cc_inbox_step(inbox, CC_SQL_READ);
-    if (status == CC_OK)
-        status = read_row(inbox, statement, &stored);
-    if (status == CC_OK)
-        each(baton, &stored);
-    sqlite3_reset(statement);
-    return status;
-}
-
-int64_t cc_inbox_waiting(cc_inbox *inbox, const char *app)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_WAITING];
     int64_t count = 0;
+    size_t i;
 
-    cc_inbox_bind_text(statement, 1, app);
-    if (cc_inbox_step(inbox, CC_SQL_WAITING) == CC_OK)
-        count = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
+    for (i = 0; i < state.len; i++)
+        count += (unsigned char)state.data[i] != CC_RUN_DONE;
     return count;
 }
 
@@ -401,11 +252,22 @@ cc_status cc_inbox_apps(cc_inbox *inbox,
                         void (*each)(void *baton, const char *app, int64_t count),
                         void *baton)
 {
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_APPS];
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_STATES];
+    char app[CC_APP_MAX + 1] = "";
+    int64_t count = 0;
     cc_status status;
 
-    while ((status = cc_inbox_step(inbox, CC_SQL_APPS)) == CC_OK)
-        each(baton, column_text(statement, 0), sqlite3_column_int64(statement, 1));
+    while ((status = cc_inbox_step(inbox, CC_SQL_STATES)) == CC_OK) {
+        if (strcmp(app, column_text(statement, 1)) != 0) {
+            if (count > 0)
+                each(baton, app, count);
+            snprintf(app, sizeof(app), "%s", column_text(statement, 1));
+            count = 0;
+        }
+        count += count_waiting(cc_inbox_column(statement, 0));
+    }
+    if (count > 0)
+        each(baton, app, count);
     sqlite3_reset(statement);
     return status == CC_EMPTY ? CC_OK : status;
 }
@@ -555,21 +417,17 @@ static cc_status find_next_expiry(cc_inbox *inbox, int64_t now)
 
 cc_status cc_inbox_expire(cc_inbox *inbox, int64_t now, int64_t *out_dropped)
 {
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_EXPIRE];
     cc_status status;
 
     *out_dropped = 0;
     status = cc_inbox_begin(inbox);
     if (status != CC_OK)
         return status;
-    sqlite3_bind_int64(statement, 1, now);
-    status = cc_inbox_run(inbox, CC_SQL_EXPIRE);
+    status = cc_run_expire(inbox, now, out_dropped);
     if (status == CC_OK)
-        *out_dropped = sqlite3_changes64(inbox->db);
+        status = cc_run_flush(inbox);
     if (status == CC_OK)
         status = cc_seen_expire(inbox, now);
-    if (status == CC_OK)
-        status = cc_inbox_count(inbox);
     if (status == CC_OK)
         status = find_next_expiry(inbox, now);
     if (status != CC_OK) {

@@ -15,8 +15,8 @@
  * The file is not trusted: one that is damaged is set aside and a new one is
  * begun; every value read from it is checked before use.
  *
- * Changes are made between cc_inbox_begin() and cc_inbox_commit(). Numbers
- * (messages, bytes) are true again after a rollback.
+ * Changes to messages are made between cc_inbox_begin() and cc_inbox_commit(),
+ * which writes them. Numbers (messages, bytes) are true again after a rollback.
  */
 #ifndef CC_INBOX_H
 #define CC_INBOX_H
@@ -67,9 +67,8 @@ cc_status cc_inbox_cursor_set(cc_inbox *inbox, const char *server, cc_slice curs
 cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
                        int64_t skew, int64_t now, int attempt, int64_t *out_seq);
 
-/** Forget a message that was acknowledged; harmless when it is gone.
- *  @param size  bytes of its body; -1: not known */
-cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq, int64_t size);
+/** Forget a message that was acknowledged; harmless when it is gone. */
+cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq);
 
 /** Remember how often a message was given. */
 cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,
@@ -106,9 +105,6 @@ cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int lim
  *  @return CC_EMPTY: it is gone. */
 cc_status cc_inbox_read(cc_inbox *inbox, const char *app, int64_t seq,
                         void (*each)(void *baton, const cc_stored *stored), void *baton);
-
-/** Messages of one application that are kept. */
-int64_t cc_inbox_waiting(cc_inbox *inbox, const char *app);
 
 /** Call `each` for every application that has messages here. */
 cc_status cc_inbox_apps(cc_inbox *inbox,

@@ -265,6 +265,8 @@ static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
         status = prepare_statements(inbox);
     if (status == CC_OK)
         status = cc_inbox_count(inbox);
+    if (status == CC_OK)
+        status = cc_seen_open(inbox);
     if (status != CC_OK) {
         snprintf(error, size, "%s", inbox->error);
         cc_inbox_close(inbox);
@@ -361,5 +363,8 @@ void cc_inbox_close(cc_inbox *inbox)
     for (i = 0; i < CC_SQL_COUNT; i++)
         sqlite3_finalize(inbox->statements[i]);
     sqlite3_close(inbox->db);
+    cc_run_forget(inbox);
+    free(inbox->runs.list);
+    cc_seen_close(inbox);
     free(inbox);
 }

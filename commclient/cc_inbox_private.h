@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cc_inbox_private.h - shared by the files that make up the inbox.
  *
- *   message  what waits for its application. (app, seq) is the key, so that
- *            those of one application lie together in order of arrival. size
- *            comes before body: summing up reads no payload.
+ *   message  what waits for applications, in runs (cc_run.h). Never changed
+ *            but for expires, the earliest of those that wait.
+ *   given    the state of each message of a run, and the bytes of the run.
  *   seen     ids that were here, in buckets of days, so that a bucket whose
  *            time is over goes as a whole. A message that comes again has the
  *            same expiry and so falls into the same bucket.
+ *   fresh    ids of the last transactions, not sorted into seen yet.
  *   gap      id is new at each change: an acknowledgement of the former state
  *            does not hide what was added.
  */
@@ -15,6 +16,8 @@
 
 #include "cc_compat.h"
 #include "cc_inbox.h"
+#include "cc_run.h"
+#include "cc_seen.h"
 
 #include <sqlite3.h>
 
@@ -22,10 +25,11 @@
 
 #define CC_INBOX_TABLES(X)                                                               \
     X("message", "(app TEXT NOT NULL, seq INTEGER NOT NULL,"                             \
-                 " size INTEGER NOT NULL, expires INTEGER NOT NULL,"                     \
-                 " attempt INTEGER NOT NULL, head INTEGER NOT NULL,"                     \
-                 " server TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,"          \
+                 " expires INTEGER NOT NULL, server TEXT NOT NULL, body BLOB NOT NULL,"  \
                  " PRIMARY KEY(app, seq)) WITHOUT ROWID")                                \
+    X("given", "(app TEXT NOT NULL, seq INTEGER NOT NULL, size INTEGER NOT NULL,"        \
+               " state BLOB NOT NULL, PRIMARY KEY(app, seq)) WITHOUT ROWID")             \
+    X("fresh", "(number INTEGER PRIMARY KEY, ids BLOB NOT NULL)")                        \
     X("cursor", "(server TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"                \
                 " WITHOUT ROWID")                                                        \
     X("seen", "(day INTEGER NOT NULL, id TEXT NOT NULL,"                                 \
@@ -41,29 +45,36 @@
     X(BEGIN, "BEGIN IMMEDIATE")                                                          \
     X(COMMIT, "COMMIT")                                                                  \
     X(ROLLBACK, "ROLLBACK")                                                              \
-    X(TOTALS, "SELECT count(*), coalesce(sum(size), 0),"                                 \
-              " coalesce(max(seq), 0) FROM message")                                     \
+    X(TOTALS, "SELECT coalesce(sum(size), 0), coalesce(max(seq), 0) FROM"                \
+              " given")                                                                  \
+    X(STATES, "SELECT state, app FROM given ORDER BY app")                               \
     X(DEAD_TOTALS, "SELECT count(*), coalesce(sum(size), 0) FROM dead")                  \
     X(CURSOR_GET, "SELECT value FROM cursor WHERE server = ?1")                          \
     X(CURSOR_SET, "INSERT OR REPLACE INTO cursor VALUES (?1, ?2)")                       \
-    X(ADD, "INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")            \
-    X(SIZE, "SELECT size FROM message WHERE app = ?1 AND seq = ?2")                      \
+    X(ADD, "INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5)")                            \
+    X(STATE_ADD, "INSERT INTO given VALUES (?1, ?2, ?3, ?4)")                            \
+    X(STATE, "SELECT seq, size, state FROM given WHERE app = ?1 AND seq <="              \
+             " ?2 ORDER BY seq DESC LIMIT 1")                                            \
+    X(STATE_SET, "UPDATE given SET state = ?3 WHERE app = ?1 AND seq = ?2")              \
+    X(EXPIRES_SET, "UPDATE message SET expires = ?3 WHERE app = ?1 AND seq = ?2")        \
     X(REMOVE, "DELETE FROM message WHERE app = ?1 AND seq = ?2")                         \
-    X(ATTEMPT, "UPDATE message SET attempt = ?3 WHERE app = ?1 AND seq = ?2")            \
-    X(LOAD, "SELECT seq, expires, attempt, head, server, id, body"                       \
-            " FROM message WHERE app = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")           \
-    X(READ, "SELECT seq, expires, attempt, head, server, id, body"                       \
-            " FROM message WHERE app = ?1 AND seq = ?2")                                 \
-    X(GIVEN, "UPDATE message SET attempt = attempt + 1"                                  \
-             " WHERE app = ?1 AND seq > ?2 AND seq <= ?3")                               \
-    X(BY_ID, "SELECT app, seq FROM message WHERE id = ?1 LIMIT 1")                       \
-    X(WAITING, "SELECT count(*) FROM message WHERE app = ?1")                            \
-    X(APPS, "SELECT app, count(*) FROM message GROUP BY app")                            \
-    X(EXPIRE, "DELETE FROM message WHERE expires > 0 AND expires <= ?1")                 \
+    X(STATE_REMOVE, "DELETE FROM given WHERE app = ?1 AND seq = ?2")                     \
+    X(LOAD, "SELECT m.seq, m.server, m.body, g.size, g.state FROM message"               \
+            " m JOIN given g ON g.app = m.app AND g.seq = m.seq WHERE"                   \
+            " m.app = ?1 AND m.seq >= (SELECT coalesce(max(seq), 0) FROM"                \
+            " message WHERE app = ?1 AND seq <= ?2) ORDER BY m.seq")                     \
+    X(ALL, "SELECT m.seq, m.server, m.body, g.size, g.state, m.app FROM"                 \
+           " message m JOIN given g ON g.app = m.app AND g.seq = m.seq")                 \
+    X(EXPIRED, "SELECT m.seq, m.server, m.body, g.size, g.state, m.app FROM"             \
+               " message m JOIN given g ON g.app = m.app AND g.seq = m.seq"              \
+               " WHERE m.expires > 0 AND m.expires <= ?1")                               \
     X(NEXT_EXPIRY, "SELECT min(expires) FROM message WHERE expires > 0")                 \
+    X(FRESH_ADD, "INSERT INTO fresh (ids) VALUES (?1)")                                  \
+    X(FRESH, "SELECT ids FROM fresh ORDER BY number")                                    \
+    X(FRESH_CLEAR, "DELETE FROM fresh")                                                  \
     X(SEEN_ADD, "INSERT OR IGNORE INTO seen VALUES (?1, ?2, ?3)")                        \
-    X(SEEN_FIND, "SELECT 1 FROM seen"                                                    \
-                 " WHERE day = ?1 AND id = ?2 AND server = ?3")                          \
+    X(SEEN_FIND, "SELECT 1 FROM seen WHERE day = ?1 AND id = ?2 AND server ="            \
+                 " ?3")                                                                  \
     X(SEEN_FIND_ID, "SELECT 1 FROM seen WHERE day = ?1 AND id = ?2 LIMIT 1")             \
     X(SEEN_DAY, "SELECT min(day) FROM seen WHERE day > ?1")                              \
     X(SEEN_EXPIRE, "DELETE FROM seen WHERE day < ?1")                                    \
@@ -71,11 +82,11 @@
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                      \
     X(DEAD_OLDEST, "SELECT seq, size FROM dead ORDER BY seq LIMIT 1")                    \
     X(DEAD_REMOVE, "DELETE FROM dead WHERE seq = ?1")                                    \
-    X(GAP_ADD, "INSERT INTO gap VALUES (?1, ?2, ?3, ?4)"                                 \
-               " ON CONFLICT(app, server) DO UPDATE SET id = excluded.id,"               \
-               " count = CASE WHEN count = 0 OR excluded.count = 0 THEN 0"               \
-               " ELSE min(count, 4611686018427387903)"                                   \
-               " + min(excluded.count, 4611686018427387903) END")                        \
+    X(GAP_ADD, "INSERT INTO gap VALUES (?1, ?2, ?3, ?4) ON CONFLICT(app,"                \
+               " server) DO UPDATE SET id = excluded.id, count = CASE WHEN"              \
+               " count = 0 OR excluded.count = 0 THEN 0 ELSE min(count,"                 \
+               " 4611686018427387903) + min(excluded.count,"                             \
+               " 4611686018427387903) END")                                              \
     X(GAP_REMOVE, "DELETE FROM gap WHERE id = ?1")                                       \
     X(GAPS, "SELECT server, id, count FROM gap WHERE app = ?1")                          \
     X(APP_ADD, "INSERT OR IGNORE INTO app VALUES (?1)")                                  \
@@ -102,6 +113,8 @@ struct cc_inbox {
     sqlite3_stmt *statements[CC_SQL_COUNT];
     cc_inbox_totals totals;    /* as they are now                            */
     cc_inbox_totals committed; /* as they were at the last commit            */
+    cc_runs runs;              /* of the transaction                          */
+    cc_fresh fresh;            /* ids not sorted into the table yet           */
     char error[256];
 };
 
@@ -112,15 +125,10 @@ cc_status cc_inbox_run(cc_inbox *inbox, int statement);
 cc_status cc_inbox_fail(cc_inbox *inbox);
 sqlite3_stmt *cc_inbox_statement(cc_inbox *inbox, int statement);
 void cc_inbox_bind(sqlite3_stmt *statement, int index, cc_slice text);
+cc_slice cc_inbox_column(sqlite3_stmt *statement, int column);
 void cc_inbox_bind_text(sqlite3_stmt *statement, int index, const char *text);
 
 /* Read the totals from the tables. */
 cc_status cc_inbox_count(cc_inbox *inbox);
-
-/* ids that were here: cc_seen.c. expires: the server's, 0: never. */
-cc_status cc_seen_add(cc_inbox *inbox, const char *server, cc_slice id, int64_t expires,
-                      int64_t now);
-cc_status cc_seen_find(cc_inbox *inbox, const char *id);
-cc_status cc_seen_expire(cc_inbox *inbox, int64_t now);
 
 #endif

@@ -144,7 +144,7 @@ static cc_status store_batch(taking *t, const cc_batch *batch)
     cc_status status;
     size_t i;
 
-    status = cc_inbox_begin(t->d->inbox);
+    status = cc_dispatch_begin(t->d);
     if (status != CC_OK)
         return status;
     status = take_gap(t, batch);

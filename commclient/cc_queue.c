@@ -15,7 +15,7 @@
 
 #define PENDING_MAX       1024       /* messages in memory not yet given     */
 #define PENDING_BYTES_MAX (2u << 20) /* bytes of their bodies                */
-#define LOAD_LEAST        32         /* messages read from the inbox at once */
+#define LOAD_LEAST        256        /* messages read from the inbox at once */
 
 static uint32_t hash_bytes(const char *data, size_t len)
 {
@@ -247,6 +247,7 @@ void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription)
     }
 }
 
+/* What was loaded but not given is marked as it was before. */
 void cc_queue_forget(cc_dispatch *d, cc_app *app, cc_subscription *subscription)
 {
     cc_message *message;
@@ -254,8 +255,11 @@ void cc_queue_forget(cc_dispatch *d, cc_app *app, cc_subscription *subscription)
 
     while ((message = TAILQ_FIRST(&subscription->given)) != NULL)
         cc_queue_drop(d, message);
-    while ((message = TAILQ_FIRST(&app->pending)) != NULL)
+    while ((message = TAILQ_FIRST(&app->pending)) != NULL) {
+        message->attempt--;
+        remember_attempt(d, message);
         cc_queue_drop(d, message);
+    }
     while ((gap = TAILQ_FIRST(&app->gaps)) != NULL) {
         TAILQ_REMOVE(&app->gaps, gap, link);
         free(gap);
@@ -408,7 +412,6 @@ static void drop_expired(cc_dispatch *d, cc_message *message)
     cc_change *change = cc_dispatch_add_change(d, CC_CHANGE_REMOVE);
 
     change->seq = message->seq;
-    change->size = (int64_t)message->body_len;
     memcpy(change->app, message->app->name, sizeof(change->app));
     cc_queue_drop(d, message);
 }

@@ -61,8 +61,8 @@ static cc_envelope make_message(const char *id, const char *app, const char *dat
     return envelope;
 }
 
-static cc_status add_expiring(const char *server, const char *id, int64_t expires,
-                              int64_t now)
+/* Within a transaction. */
+static cc_status put(const char *server, const char *id, int64_t expires, int64_t now)
 {
     cc_envelope envelope = make_message(id, "orders", "1");
     int64_t seq = 0;
@@ -71,9 +71,28 @@ static cc_status add_expiring(const char *server, const char *id, int64_t expire
     return cc_inbox_add(inbox, server, &envelope, 0, now, 0, &seq);
 }
 
+/* In a transaction of its own. */
+static cc_status add_expiring(const char *server, const char *id, int64_t expires,
+                              int64_t now)
+{
+    cc_status status;
+
+    ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
+    status = put(server, id, expires, now);
+    ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
+    return status;
+}
+
 static cc_status add(const char *id)
 {
     return add_expiring("main", id, NOW + DAY, NOW);
+}
+
+static void remove_message(int64_t seq)
+{
+    ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
+    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", seq), CC_OK);
+    ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
 }
 
 static int64_t count_messages(void)
@@ -113,6 +132,33 @@ static loaded load(int64_t after, int limit)
     return l;
 }
 
+typedef struct order {
+    int count;
+    int last;
+    int64_t seq;
+} order;
+
+static void note_order(void *baton, const cc_stored *stored)
+{
+    order *o = baton;
+    int round, number;
+
+    ck_assert_int_eq(sscanf(stored->id, "%d-%d", &round, &number), 2);
+    ck_assert_int_gt(round * 3000 + number, o->last);
+    o->last = round * 3000 + number;
+    o->seq = stored->seq;
+    o->count++;
+}
+
+static void check_order(int expected)
+{
+    order o = { 0, -1, 0 };
+
+    while (cc_inbox_load(inbox, "orders", o.seq, 700, 1 << 20, note_order, &o) == CC_OK)
+        ;
+    ck_assert_int_eq(o.count, expected);
+}
+
 START_TEST(what_was_committed_is_there_after_reopening)
 {
     char cursor[CC_CURSOR_MAX + 1];
@@ -120,8 +166,8 @@ START_TEST(what_was_committed_is_there_after_reopening)
 
     ck_assert_int_eq(cc_inbox_cursor_get(inbox, "main", cursor), CC_EMPTY);
     ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
-    ck_assert_int_eq(add("a"), CC_OK);
-    ck_assert_int_eq(add("b"), CC_OK);
+    ck_assert_int_eq(put("main", "a", 0, NOW), CC_OK);
+    ck_assert_int_eq(put("main", "b", 0, NOW), CC_OK);
     ck_assert_int_eq(cc_inbox_cursor_set(inbox, "main", cc_slice_of("e-2")), CC_OK);
     ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
     reopen();
@@ -137,7 +183,7 @@ END_TEST
 START_TEST(what_was_rolled_back_never_was)
 {
     ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
-    ck_assert_int_eq(add("a"), CC_OK);
+    ck_assert_int_eq(put("main", "a", 0, NOW), CC_OK);
     ck_assert_int_eq(count_messages(), 1);
     cc_inbox_rollback(inbox);
     ck_assert_int_eq(count_messages(), 0);
@@ -149,7 +195,7 @@ START_TEST(a_message_counts_once)
 {
     ck_assert_int_eq(add("a"), CC_OK);
     ck_assert_int_eq(add("a"), CC_DUPLICATE);
-    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", load(0, 1).seq, -1), CC_OK);
+    remove_message(load(0, 1).seq);
     ck_assert_int_eq(count_messages(), 0);
     ck_assert_int_eq(add("a"), CC_DUPLICATE);
     reopen();
@@ -196,7 +242,9 @@ START_TEST(loading_marks_as_given)
     l = load(0, 10);
     ck_assert_str_eq(l.ids, "abc");
     ck_assert_int_eq(l.attempt, 1);
+    ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
     ck_assert_int_eq(cc_inbox_attempt_set(inbox, "orders", l.seq, 7), CC_OK);
+    ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
     ck_assert_int_eq(load(0, 10).attempt, 7);
     ck_assert_int_eq(load(l.seq, 10).count, 0);
 }
@@ -211,9 +259,9 @@ START_TEST(a_message_is_found_by_its_id)
     add("a");
     ck_assert_int_eq(cc_inbox_find(inbox, "a", app, &seq), CC_OK);
     ck_assert_str_eq(app, "orders");
-    ck_assert_int_eq(cc_inbox_remove(inbox, app, seq, -1), CC_OK);
+    remove_message(seq);
     ck_assert_int_eq(cc_inbox_find(inbox, "a", app, &seq), CC_EMPTY);
-    ck_assert_int_eq(cc_inbox_remove(inbox, app, seq, -1), CC_OK);
+    remove_message(seq);
 }
 END_TEST
 
@@ -233,13 +281,112 @@ START_TEST(the_expired_go_and_the_others_stay)
 }
 END_TEST
 
+static int64_t bytes_used(void)
+{
+    cc_inbox_usage usage;
+
+    cc_inbox_usage_get(inbox, &usage);
+    return usage.bytes;
+}
+
+/* Messages that came together: one done with leaves the others as they are. */
+START_TEST(messages_that_came_together_go_one_by_one)
+{
+    char id[16];
+    loaded l;
+    int i;
+
+    ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
+    for (i = 0; i < 10; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        ck_assert_int_eq(put("main", id,
+                             i == 7   ? NOW + 10
+                             : i == 8 ? NOW + 20
+                                      : 0,
+                             NOW),
+                         CC_OK);
+    }
+    ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
+    l = load(0, 3);
+    remove_message(l.seq - 1);
+    remove_message(l.seq + 3);
+    remove_message(l.seq + 3);
+    ck_assert_int_eq(count_messages(), 8);
+    reopen();
+    ck_assert_int_eq(count_messages(), 8);
+    ck_assert_str_eq(load(0, 2).ids, "02");
+    ck_assert_str_eq(load(l.seq, 99).ids, "346789");
+    ck_assert_int_eq(cc_inbox_expire(inbox, NOW + 15, &(int64_t){ 0 }), CC_OK);
+    ck_assert_str_eq(load(0, 99).ids, "0234689");
+    ck_assert_int_gt(cc_inbox_next_expiry(inbox), NOW + 15);
+    for (i = 0; i < 10; i++)
+        remove_message(l.seq - 2 + i);
+    ck_assert_int_eq(count_messages(), 0);
+    ck_assert_int_eq(bytes_used(), 0);
+    reopen();
+    ck_assert_int_eq(bytes_used(), 0);
+}
+END_TEST
+
+/* More than one run, more than one transaction, two applications in turns. */
+START_TEST(many_messages_keep_their_order_and_their_ids)
+{
+    char id[32];
+    int64_t seq;
+    int i, round;
+
+    for (round = 0; round < 10; round++) {
+        ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
+        for (i = 0; i < 3000; i++) {
+            cc_envelope envelope;
+
+            snprintf(id, sizeof(id), "%d-%d", round, i);
+            envelope = make_message(id, i % 3 ? "orders" : "mail", "1");
+            ck_assert_int_eq(cc_inbox_add(inbox, "main", &envelope, 0, NOW, 0, &seq),
+                             CC_OK);
+        }
+        ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
+    }
+    ck_assert_int_eq(count_messages(), 30000);
+    check_order(20000);
+    reopen();
+    ck_assert_int_eq(count_messages(), 30000);
+    check_order(20000);
+    for (round = 0; round < 10; round++) {
+        for (i = 0; i < 3000; i += 251) {
+            snprintf(id, sizeof(id), "%d-%d", round, i);
+            ck_assert_int_eq(add_expiring("main", id, 0, NOW), CC_DUPLICATE);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_rolled_back_removal_is_undone)
+{
+    int64_t seq;
+
+    add("a");
+    seq = load(0, 1).seq;
+    ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
+    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", seq), CC_OK);
+    ck_assert_int_eq(count_messages(), 0);
+    cc_inbox_rollback(inbox);
+    ck_assert_int_eq(count_messages(), 1);
+    ck_assert_int_eq(load(0, 1).count, 1);
+    remove_message(seq);
+    ck_assert_int_eq(load(0, 1).count, 0);
+}
+END_TEST
+
 START_TEST(the_clock_of_the_server_is_allowed_for)
 {
     cc_envelope envelope = make_message("a", "orders", "1");
     int64_t seq, dropped;
 
     envelope.expires = NOW + DAY + 5000;
+    ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
     ck_assert_int_eq(cc_inbox_add(inbox, "main", &envelope, DAY, NOW, 0, &seq), CC_OK);
+    ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
     ck_assert_int_eq(cc_inbox_next_expiry(inbox), NOW + 5000);
     ck_assert_int_eq(cc_inbox_expire(inbox, NOW + 4999, &dropped), CC_OK);
     ck_assert_int_eq(dropped, 0);
@@ -404,7 +551,7 @@ START_TEST(foreign_tables_triggers_and_columns_are_set_aside)
         "CREATE VIEW v AS SELECT 1",
         "DROP TABLE gap",
         "ALTER TABLE cursor ADD COLUMN x",
-        "CREATE INDEX i ON message(id)",
+        "CREATE INDEX i ON message(server)",
     };
 
     change(changes[_i]);
@@ -422,13 +569,21 @@ static void ignore_loaded(void *baton, const cc_stored *stored)
 START_TEST(rows_nobody_wrote_are_found_damaged)
 {
     static const char *const changes[] = {
-        "UPDATE message SET head = 100000",
-        "UPDATE message SET head = -1",
-        "UPDATE message SET head = 3",
-        "UPDATE message SET body = x'7b0a7d', head = 1",
-        "UPDATE message SET id = 'a b'",
+        "UPDATE message SET body = substr(body, 1, 20)",
+        "UPDATE message SET body = x'ffffffff'",
+        "UPDATE message SET body = x'00'",
+        "UPDATE message SET body = substr(body, 1, 12) || x'01000000' || substr(body, "
+        "17)",
+        "UPDATE message SET body = substr(body, 1, 12) || x'00ffff7f' || substr(body, "
+        "17)",
+        "UPDATE message SET body = substr(body, 1, 16) || x'ff' || substr(body, 18)",
+        "UPDATE message SET body = substr(body, 1, 16) || x'0120' || substr(body, 19)",
+        "UPDATE message SET body = replace(body, x'31', x'0a')",
         "UPDATE message SET server = '\"'",
-        "UPDATE message SET body = ''",
+        "UPDATE message SET body = x''",
+        "UPDATE given SET state = x''",
+        "UPDATE given SET state = x'0000'",
+        "UPDATE given SET state = zeroblob(100000)",
     };
 
     add("a");
@@ -436,6 +591,22 @@ START_TEST(rows_nobody_wrote_are_found_damaged)
     open_inbox();
     ck_assert_int_eq(cc_inbox_load(inbox, "orders", 0, 9, 99, ignore_loaded, NULL),
                      CC_DAMAGED);
+}
+END_TEST
+
+START_TEST(a_list_of_ids_nobody_wrote_is_set_aside)
+{
+    static const char *const changes[] = {
+        "UPDATE fresh SET ids = x'00'",
+        "UPDATE fresh SET ids = x'0000000000000000ff40'",
+        "UPDATE fresh SET ids = x'000000000000000001012062'",
+        "UPDATE given SET size = -1",
+    };
+
+    add("a");
+    change(changes[_i]);
+    open_inbox();
+    ck_assert_uint_eq(count_set_aside(), 1);
 }
 END_TEST
 
@@ -517,6 +688,9 @@ static void add_store_tests(TCase *c)
     tcase_add_test(c, loading_marks_as_given);
     tcase_add_test(c, a_message_is_found_by_its_id);
     tcase_add_test(c, the_expired_go_and_the_others_stay);
+    tcase_add_test(c, messages_that_came_together_go_one_by_one);
+    tcase_add_test(c, many_messages_keep_their_order_and_their_ids);
+    tcase_add_test(c, a_rolled_back_removal_is_undone);
     tcase_add_test(c, the_clock_of_the_server_is_allowed_for);
     tcase_add_test(c, gaps_add_up_and_get_new_ids);
     tcase_add_test(c, an_unknown_gap_is_told_to_who_subscribed);
@@ -528,7 +702,8 @@ static void add_file_tests(TCase *c)
     tcase_add_test(c, a_file_that_is_no_database_is_set_aside);
     tcase_add_test(c, a_torn_file_never_stops_the_agent);
     tcase_add_loop_test(c, foreign_tables_triggers_and_columns_are_set_aside, 0, 6);
-    tcase_add_loop_test(c, rows_nobody_wrote_are_found_damaged, 0, 7);
+    tcase_add_loop_test(c, rows_nobody_wrote_are_found_damaged, 0, 13);
+    tcase_add_loop_test(c, a_list_of_ids_nobody_wrote_is_set_aside, 0, 4);
     tcase_add_test(c, a_cursor_nobody_wrote_is_no_cursor);
     tcase_add_test(c, a_newer_version_is_left_alone);
     tcase_add_test(c, the_database_of_another_program_is_left_alone);
