@@ -12,6 +12,8 @@ static uint32_t find_nth(csq *q, uint32_t head, uint32_t n)
 {
     csq_chunk *chunk;
 
+    if (n < 1 || n > q->chunk_count)
+        return 0;
     while (--n) {
         chunk = csq_chunk_at(q, head);
         if (!chunk)

@@ -62,7 +62,7 @@ static csq_gap_chunk *find_or_add_app(csq *q, csq_gap_chunk *first,
 
     if (origin->app_len > CSQ_APP_MAX)
         return NULL;
-    for (n = 0; gap; n++) {
+    for (n = 0; gap && n < CSQ_GAP_APPS; n++) {
         if (has_app(gap, origin))
             return gap;
         if (gap->app_len == 0)
@@ -70,8 +70,10 @@ static csq_gap_chunk *find_or_add_app(csq *q, csq_gap_chunk *first,
         last = gap;
         gap = csq_gap_at(q, gap->next);
     }
+    if (n >= CSQ_GAP_APPS)
+        return NULL;
     if (!gap) {
-        if (n >= CSQ_GAP_APPS || take_chunk(q, &number) != APR_SUCCESS)
+        if (take_chunk(q, &number) != APR_SUCCESS)
             return NULL;
         gap = csq_gap_at(q, number);
     }

@@ -67,6 +67,24 @@ static int has_name(csq *q, csq_client *client, const csq_name *name)
            && csq_stream_equal(&stream, name->key->client, name->client_len);
 }
 
+int csq_client_same_name(csq *q, csq_client *one, csq_client *other)
+{
+    char names[2][CSQ_REALM_MAX + CSQ_CLIENT_MAX];
+    csq_client *clients[2] = { one, other };
+    size_t len = (size_t)one->realm_len + one->client_len;
+    csq_stream stream;
+    int i;
+
+    if (one->realm_len != other->realm_len || one->client_len != other->client_len)
+        return 0;
+    for (i = 0; i < 2; i++) {
+        csq_stream_open(&stream, q, clients[i], clients[i]->name, CSQ_CLIENT_NAME);
+        if (csq_stream_read(&stream, names[i], len) != APR_SUCCESS)
+            return 0;
+    }
+    return memcmp(names[0], names[1], len) == 0;
+}
+
 apr_status_t csq_client_find_locked(csq *q, const csq_name *name, uint32_t *out_client)
 {
     uint32_t number = q->buckets[csq_bucket_of(q, csq_name_shard(name), name->hash)];

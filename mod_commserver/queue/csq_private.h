@@ -236,6 +236,7 @@ static inline unsigned csq_name_shard(const csq_name *name)
 apr_status_t csq_name_make(csq *q, const csq_key *key, csq_name *out_name);
 uint32_t csq_bucket_of(const csq *q, unsigned shard, uint64_t hash);
 uint64_t csq_client_hash(csq *q, csq_client *client, int *out_ok);
+int csq_client_same_name(csq *q, csq_client *one, csq_client *other);
 uint32_t csq_client_chunks(uint32_t realm_len, uint32_t client_len);
 /** *out_client 0: not known. APR_SUCCESS, CSQ_DAMAGED. */
 apr_status_t csq_client_find_locked(csq *q, const csq_name *name, uint32_t *out_client);

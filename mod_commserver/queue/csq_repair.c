@@ -42,6 +42,8 @@ static int mark_chain(repairing *r, uint32_t head, uint32_t n)
     uint32_t i;
     csq_chunk *chunk;
 
+    if (n > r->q->chunk_count)
+        return 0;
     for (i = 0; i < n; i++) {
         chunk = csq_chunk_at(r->q, number);
         if (!chunk || (r->marks[number] & USED))
@@ -223,9 +225,7 @@ static int client_fits(repairing *r, unsigned shard, uint32_t bucket, uint32_t n
         return 0;
     *out_hash = csq_client_hash(q, client, &ok);
     return ok && (*out_hash & (CSQ_SHARDS - 1)) == shard
-           && csq_bucket_of(q, shard, *out_hash) == bucket
-           && mark_chain(r, number,
-                         csq_client_chunks(client->realm_len, client->client_len));
+           && csq_bucket_of(q, shard, *out_hash) == bucket;
 }
 
 /* Something was lost: all cursors of before are foreign now. */
@@ -261,26 +261,59 @@ static void mark_client(repairing *r, unsigned shard, uint32_t number, uint64_t 
     CSQ_ADD(q->header->clients, 1);
 }
 
-static void mark_shard(repairing *r, unsigned shard)
+/* One of the same name that hangs before `number`. Only damage can make two:
+ * a record that could not be found was made anew. All before are marked.     */
+static csq_client *find_double(repairing *r, uint32_t bucket, uint32_t number)
+{
+    csq_client *client = csq_client_at(r->q, number);
+    uint32_t at = r->q->buckets[bucket];
+    csq_client *other;
+
+    for (; at != number; at = other->hash_next) {
+        other = csq_client_at(r->q, at);
+        if (csq_client_same_name(r->q, client, other))
+            return other;
+    }
+    return NULL;
+}
+
+static void mark_bucket(repairing *r, unsigned shard, uint32_t bucket)
 {
     csq *q = r->q;
-    uint32_t bucket = shard * (q->bucket_mask + 1);
-    uint32_t end = bucket + q->bucket_mask + 1;
+    uint32_t *link = &q->buckets[bucket];
+    csq_client *client;
+    csq_client *other;
     uint64_t hash;
 
-    for (; bucket < end; bucket++) {
-        uint32_t *link = &q->buckets[bucket];
-
-        while (*link) {
-            if (!client_fits(r, shard, bucket, *link, &hash)) {
-                *link = 0;
-                give_new_epoch(r, NULL, 0);
-                break;
-            }
-            mark_client(r, shard, *link, hash);
-            link = &csq_client_at(q, *link)->hash_next;
+    while (*link) {
+        client = csq_client_at(q, *link);
+        if (!client_fits(r, shard, bucket, *link, &hash))
+            break;
+        other = find_double(r, bucket, *link);
+        if (other) {
+            *link = client->hash_next;
+            give_new_epoch(r, other, hash);
+            continue;
         }
+        if (!mark_chain(r, *link,
+                        csq_client_chunks(client->realm_len, client->client_len)))
+            break;
+        mark_client(r, shard, *link, hash);
+        link = &client->hash_next;
     }
+    if (*link) {
+        *link = 0;
+        give_new_epoch(r, NULL, 0);
+    }
+}
+
+static void mark_shard(repairing *r, unsigned shard)
+{
+    uint32_t bucket = shard * (r->q->bucket_mask + 1);
+    uint32_t end = bucket + r->q->bucket_mask + 1;
+
+    for (; bucket < end; bucket++)
+        mark_bucket(r, shard, bucket);
 }
 
 /* ---- the rest ---------------------------------------------------------- */

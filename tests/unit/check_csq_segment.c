@@ -367,6 +367,7 @@ START_TEST(random_damage_never_crashes)
     }
     csq_repair_want(fx.q);
     get("alice", NULL);
+    fixture_audit();
 }
 END_TEST
 
@@ -428,7 +429,7 @@ int main(void)
     tcase_add_test(tc, limits_and_realms_are_shared);
     tcase_add_test(tc, counters_and_slots_are_shared);
     tcase_add_test(tc, a_client_tells_about_itself);
-    tcase_add_loop_test(tc, random_damage_never_crashes, 0, 60);
+    tcase_add_loop_test(tc, random_damage_never_crashes, 0, 100);
     tcase_add_test(tc, a_broken_link_is_reported_then_repaired_with_a_gap);
     tcase_add_checked_fixture(bare, fixture_setup_bare, fixture_teardown);
     tcase_add_test(bare, without_a_server_nobody_attaches);
