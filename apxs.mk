@@ -38,11 +38,13 @@ all: $(module)
 
 $(module): $(objects)
 	@echo '$(exports)' > $(build)/exports
-	$(CC) $(CFLAGS) -shared -Wl,-z,nodelete -Wl,--version-script=$(build)/exports -o $@ $^ $(LDFLAGS) -lpthread
+	@echo "  LD       $@"
+	@$(CC) $(CFLAGS) -shared -Wl,-z,nodelete -Wl,--version-script=$(build)/exports -o $@ $^ $(LDFLAGS) -lpthread
 
 $(build)/%.o: $(top)%.c
 	@mkdir -p $(@D)
-	$(CC) $(cppflags) $(CFLAGS) -std=gnu99 -fPIC -MMD -c -o $@ $<
+	@echo "  CC       $<"
+	@$(CC) $(cppflags) $(CFLAGS) -std=gnu99 -fPIC -MMD -c -o $@ $<
 
 install: $(module)
 	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(INCLUDEDIR)
