@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -140,6 +141,29 @@ static cc_status check_secrets(const cc_config *config, char **out_error)
     return CC_OK;
 }
 
+static int is_here(const char *host)
+{
+    return strncmp(host, "localhost", 9) == 0 || strncmp(host, "127.", 4) == 0
+           || strncmp(host, "[::1]", 5) == 0;
+}
+
+/* Allowed, as a proxy in between may encrypt; but rarely meant. */
+static void warn_of_plain_secrets(const cc_config *config)
+{
+    size_t i;
+
+    for (i = 0; i < config->server_count; i++) {
+        const cc_server_config *server = &config->servers[i];
+
+        if ((server->password_file != NULL || server->token_file != NULL)
+            && strncasecmp(server->url, "http://", 7) == 0 && !is_here(server->url + 7))
+            cc_log(CC_LOG_WARNING,
+                   "[server %s]: the password or token goes over the"
+                   " network unencrypted, https:// would protect it",
+                   server->name);
+    }
+}
+
 static cc_status open_inbox(cc_agent *agent, char **out_error)
 {
     cc_buffer text = { NULL, 0, 0 };
@@ -190,6 +214,7 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
     status = check_secrets(config, out_error);
     if (status != CC_OK)
         return status;
+    warn_of_plain_secrets(config);
     agent = cc_alloc(sizeof(*agent));
     agent->config = config;
     agent->started = cc_time_now();

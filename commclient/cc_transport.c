@@ -40,6 +40,7 @@ struct cc_exchange {
     cc_buffer body;
     cc_answer answer;
     int64_t started; /* ms, monotonic                                */
+    int granted;     /* s that the poll may be held                            */
     int active;
     char error[CURL_ERROR_SIZE];
 };
@@ -161,6 +162,19 @@ static void set_deadline(cc_exchange *x, int seconds)
     struct timeval delay = { seconds, 0 };
 
     event_add(x->deadline, &delay);
+}
+
+/* Connected, the request goes out now: from here on the server has its time. */
+static int on_request(void *baton, char *to, char *from, int to_port, int from_port)
+{
+    cc_exchange *x = baton;
+
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    set_deadline(x, x->granted + CC_ANSWER_LAG);
+    return CURL_PREREQFUNC_OK;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *baton)
@@ -420,6 +434,8 @@ static void set_options(cc_exchange *x, const cc_poll *poll)
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "commclient/" PACKAGE_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->error);
@@ -438,6 +454,7 @@ void cc_exchange_start(cc_exchange *x, const cc_poll *poll)
     set_options(x, poll);
     x->started = cc_time_monotonic();
     x->active = 1;
-    set_deadline(x, x->server->connect_timeout + poll->granted + CC_ANSWER_LAG);
+    x->granted = poll->granted;
+    set_deadline(x, x->server->connect_timeout + CC_ANSWER_LAG);
     curl_multi_add_handle(x->transport->multi, x->easy);
 }

@@ -98,23 +98,34 @@ static void print_agent(struct json_object *status)
     printf("\n        %s\n", text_of(inbox, "path"));
 }
 
-static void print_server(struct json_object *server)
+/* A server that is being polled has a state; another one has a reason. */
+static void print_state(struct json_object *server)
 {
     const char *state = text_of(server, "state");
-    long long received = number_of(server, "received");
     int64_t due = -age_of(server, "next_try");
     char span[32];
 
     format_span(age_of(server, "since"), span, sizeof(span));
+    if (strcmp(state, "connected") == 0 || strcmp(state, "starting") == 0) {
+        printf("        %s, for %s\n", cc_poller_state_text(state), span);
+        return;
+    }
+    printf("        %s\n        for %s", text_of(server, "detail"), span);
+    if (due > 0) {
+        format_span(due + 999, span, sizeof(span));
+        printf(", next try in %s", span);
+    }
+    printf("\n");
+}
+
+static void print_server(struct json_object *server)
+{
+    long long received = number_of(server, "received");
+    char span[32];
+
     printf("\nserver  %s  %s, device %s\n", text_of(server, "name"),
            text_of(server, "url"), text_of(server, "device"));
-    printf("        %s, for %s\n", cc_poller_state_text(state), span);
-    if (strcmp(state, "connected") != 0 && strcmp(state, "starting") != 0)
-        printf("        %s\n", text_of(server, "detail"));
-    if (due > 0) {
-        format_span(due, span, sizeof(span));
-        printf("        next try in %s\n", span);
-    }
+    print_state(server);
     printf("        %lld message%s received", received, plural(received));
     if (received > 0) {
         format_span(age_of(server, "last_message"), span, sizeof(span));

@@ -33,4 +33,8 @@ done | report
     while IFS=, read -r name type status rest; do
         expect doc/protocol.md "problem $name" "$(echo "$type" | tr -d '" ')" "${status# }"
     done | report
+[ ! -e doc/agent.md ] || rows commclient/cc_command.h CC_COMMAND_ERRORS |
+    while IFS=, read -r name code rest; do
+        expect doc/agent.md "error $name" "\`$(echo "$code" | tr -d '" ')\`"
+    done | report
 finish
