@@ -142,7 +142,7 @@ cc_status cc_dispatch_commit(cc_dispatch *d)
 {
     cc_status status;
 
-    if (d->change_count == 0 && !d->failing)
+    if (d->change_count == 0)
         return CC_OK;
     status = cc_dispatch_begin(d);
     if (status == CC_OK) {
@@ -167,6 +167,8 @@ static void pump_all(cc_dispatch *d)
     }
 }
 
+/* That it works again is said after a commit that wrote something: an empty
+ * one succeeds on a full disk, too. */
 static void on_commit_timer(evutil_socket_t descriptor, short what, void *baton)
 {
     cc_dispatch *d = baton;
@@ -174,8 +176,11 @@ static void on_commit_timer(evutil_socket_t descriptor, short what, void *baton)
 
     (void)descriptor;
     (void)what;
-    if (cc_dispatch_commit(d) == CC_OK && failed)
-        pump_all(d);
+    if (cc_dispatch_commit(d) != CC_OK || !failed)
+        return;
+    pump_all(d);
+    if (d->failing)
+        set_timer(d->commit_timer, COMMIT_RETRY);
 }
 
 static void on_expiry_timer(evutil_socket_t descriptor, short what, void *baton)

@@ -310,8 +310,10 @@ static int load_more(cc_dispatch *d, cc_app *app)
         return 0;
     status = cc_inbox_load(d->inbox, app->name, app->loaded, load_limit(app),
                            PENDING_BYTES_MAX, append_loaded, &load);
-    if (status == CC_OK)
+    if (status == CC_OK) {
+        cc_dispatch_note(d, CC_OK);
         return 1;
+    }
     if (status == CC_EMPTY) {
         app->more = 0;
         return 0;

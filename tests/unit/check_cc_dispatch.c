@@ -9,9 +9,12 @@
 #include "support/support.h"
 
 #include <event2/event.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 typedef struct recorder {
     cc_client *client;
@@ -643,6 +646,45 @@ START_TEST(the_numbers_are_right)
 }
 END_TEST
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A full disk, for the process: files grow no more. */
+START_TEST(a_full_disk_loses_nothing_and_claims_nothing)
+{
+    char cursor[CC_CURSOR_MAX + 1];
+    struct stat info;
+
+    signal(SIGXFSZ, SIG_IGN);
+    subscribe(&one, "orders", 0);
+    take_range("orders", "x", 1, 2);
+    ck_assert_str_eq(told(&one), "m:x1/1 m:x2/1 ");
+    ck_assert_int_eq(stat(inbox_path("-wal"), &info), 0);
+    limit_files((rlim_t)info.st_size);
+    ack(&one, "x1");
+    ck_assert_int_eq(cc_dispatch_commit(dispatch), CC_STORAGE);
+    ck_assert_int_eq(take_text("main", from_main), CC_STORAGE);
+    ck_assert_int_eq(take_text("main", from_main), CC_STORAGE);
+    ck_assert_str_eq(told(&one), "");
+    ck_assert_int_eq(cc_dispatch_cursor(dispatch, "main", cursor), CC_OK);
+    ck_assert_str_eq(cursor, "e-2");
+    limit_files(RLIM_INFINITY);
+    wait_until((event_base_loop(base, EVLOOP_NONBLOCK), one.text[0] != '\0'), 5000);
+    ck_assert_str_eq(told(&one), "a:x1 ");
+    ck_assert_int_eq(take_text("main", from_main), CC_OK);
+    ck_assert_str_eq(told(&one), "g:orders/2 m:x/1 ");
+    crash();
+    subscribe(&one, "orders", 0);
+    ck_assert_str_eq(told(&one), "g:orders/2 m:x2/2 m:x/2 ");
+}
+END_TEST
+
 /* Two clients come, go, take and acknowledge at random; every message is
  * acknowledged once, and none is lost. */
 START_TEST(nothing_is_lost_whatever_comes_and_goes)
@@ -732,6 +774,7 @@ static void add_taking(TCase *c)
     tcase_add_test(c, a_server_that_may_not_feed_an_application_does_not);
     tcase_add_test(c, one_id_of_two_servers_is_two_messages);
     tcase_add_test(c, a_full_inbox_says_so);
+    tcase_add_test(c, a_full_disk_loses_nothing_and_claims_nothing);
 }
 
 int main(void)
