@@ -37,6 +37,9 @@ APLOG_USE_MODULE(commserver);
 #define SLOTS_MAX        1024
 
 /* Entries looked at by one upkeep, so that no request pays for all.         */
+/* Of the queues' locks, for threads that may wait; event threads may not.   */
+#define LOCK_TIMEOUT apr_time_from_sec(2)
+
 #define UPKEEP_BUDGET 256
 
 /* What outlives a restart.                                                  */
@@ -173,6 +176,8 @@ static apr_status_t create_as_server(retained *kept, const csq_limits *limits,
     if (switched && (seteuid(uid) != 0 || setegid(gid) != 0))
         rv = rv == APR_SUCCESS ? APR_FROM_OS_ERROR(errno) : rv;
     umask(mask);
+    if (rv == APR_SUCCESS)
+        csq_lock_timeout_set(kept->queue, LOCK_TIMEOUT);
     return rv;
 }
 

@@ -43,6 +43,7 @@ APLOG_USE_MODULE(commserver);
 #define RINGS_AT_ONCE   256
 #define FIRST_THREADS   2
 #define MAX_THREADS     64
+#define LOCK_TIMEOUT    apr_time_from_msec(50) /* of the queues' locks      */
 #define UPKEEP_INTERVAL apr_time_from_sec(1)
 #define STALL           apr_time_from_msec(20) /* a step longer than this   */
 #define STALL_USED      apr_time_from_msec(10) /* processor time in it      */
@@ -616,6 +617,7 @@ static void *APR_THREAD_FUNC thread_main(apr_thread_t *thread, void *data)
     self = data;
     self->thread = thread;
     self->id = gettid();
+    csq_lock_timeout_thread_set(LOCK_TIMEOUT);
     pthread_getcpuclockid(pthread_self(), &self->clock);
     while (become_leader()) {
         lead();

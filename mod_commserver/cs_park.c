@@ -187,11 +187,15 @@ static cs_step step_wait(cs_park *park, unsigned signals)
         return give_up_held(park);
     }
     reason = reason_to_answer(park, signals);
-    if (reason == CS_WAIT_RUNG && (signals & CS_SIGNAL_RUNG) == 0) {
+    if (reason == CS_WAIT_RUNG && (signals & CS_SIGNAL_RUNG) == 0 && !park->retry) {
         return CS_STEP_PARK;
     }
     result = answer_held(park, reason);
-    if (result == CS_WAIT_AGAIN) {
+    park->retry = result == CS_WAIT_RETRY;
+    if (park->retry) {
+        cs_loop_timer_set(park, cs_loop_now() + CS_PARK_RETRY);
+    }
+    if (result == CS_WAIT_AGAIN || result == CS_WAIT_RETRY) {
         return CS_STEP_PARK;
     }
     cs_loop_held_add(-1);

@@ -54,6 +54,9 @@ enum {
     CS_SIGNAL_MASK = 0xff0
 };
 
+/* How long a held request waits until it looks at a busy queue again.        */
+#define CS_PARK_RETRY apr_time_from_msec(100)
+
 /* What the connection is doing. Only its owner reads or writes it.           */
 typedef enum {
     CS_PHASE_WAIT,     /* a request is held                                  */
@@ -89,6 +92,7 @@ typedef struct cs_park {
     unsigned watch_out : 1;  /* epoll reports writability               */
     unsigned head_begun : 1; /* the deadline is that of a whole head    */
     unsigned trimmed : 1;    /* memory was given back since it waits    */
+    unsigned retry : 1;      /* the queue was busy: look again soon     */
 
     conn_rec *c;
     request_rec *r; /* the request that is suspended, or NULL  */

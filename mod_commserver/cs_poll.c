@@ -165,8 +165,10 @@ static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
         return answer_stopping(r, poll);
     }
     rv = csq_fetch_batch(q, &poll->key, &poll->fetch, apr_time_now(), batch);
-    if (rv == CSQ_EMPTY && reason == CS_WAIT_RUNG)
+    if (reason == CS_WAIT_RUNG && rv == CSQ_EMPTY)
         return CS_WAIT_AGAIN;
+    if (reason == CS_WAIT_RUNG && rv == CSQ_BUSY)
+        return CS_WAIT_RETRY;
     note_wait(r, poll);
     if (rv == APR_SUCCESS)
         return answer_batch(r, poll, batch);

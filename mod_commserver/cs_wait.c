@@ -152,14 +152,19 @@ static cs_wait_reason reason_of(unsigned signals)
 static int hold_blocking(cs_hold *hold, apr_interval_time_t wait)
 {
     apr_time_t deadline = cs_loop_now() + wait;
-    int result;
+    int result = CS_WAIT_AGAIN;
 
     cs_loop_held_add(1);
-    do {
-        unsigned signals = cs_blocked_sleep(hold->park, deadline);
+    while (result == CS_WAIT_AGAIN || result == CS_WAIT_RETRY) {
+        apr_time_t retry = cs_loop_now() + CS_PARK_RETRY;
+        int early = result == CS_WAIT_RETRY && retry < deadline;
+        unsigned signals = cs_blocked_sleep(hold->park, early ? retry : deadline);
 
+        if (early && signals == 0) {
+            signals = CS_SIGNAL_RUNG;
+        }
         result = hold->ops->answer(hold->r, hold->baton, reason_of(signals));
-    } while (result == CS_WAIT_AGAIN);
+    }
     cs_loop_held_add(-1);
     release_blocking(hold);
     return result;

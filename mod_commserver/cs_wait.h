@@ -28,10 +28,14 @@ typedef enum {
  * registered again. Allowed for CS_WAIT_RUNG only.                           */
 #define CS_WAIT_AGAIN (-1000)
 
+/* The same, but the queue could not be looked at: ring again in a moment.   */
+#define CS_WAIT_RETRY (-1001)
+
 typedef struct cs_wait_ops {
     /* Write the response to r. Runs on an event thread or on the thread that
      * blocked in cs_wait_hold(), never on two at once; must not block.
-     * Returns what a handler would (OK, DONE, an HTTP status) or CS_WAIT_AGAIN. */
+     * Returns what a handler would (OK, DONE, an HTTP status), CS_WAIT_AGAIN or
+     * CS_WAIT_RETRY. */
     int (*answer)(request_rec *r, void *baton, cs_wait_reason reason);
     /* The client went away: take the waiter off the queue. No response.      */
     void (*gone)(request_rec *r, void *baton);

@@ -137,6 +137,10 @@ void csq_limits_get(csq *q, csq_limits *out_limits);
  *  Set once after create/attach, before threads use the handle. */
 void csq_lock_timeout_set(csq *q, apr_interval_time_t timeout);
 
+/** The same for the calls of this thread only, whatever the handle; 0: as the
+ *  handle says. */
+void csq_lock_timeout_thread_set(apr_interval_time_t timeout);
+
 /** Process that held the lock when CSQ_BUSY was last returned; 0: none. */
 apr_uint32_t csq_lock_holder(csq *q);
 

@@ -59,13 +59,15 @@ apr_status_t csq_mutex_create(pthread_mutex_t *mutex)
 #define LOCK_UNTIL(mutex, deadline) pthread_mutex_clocklock(mutex, LOCK_CLOCK, deadline)
 #endif
 
+static __thread int64_t thread_timeout; /* ns; 0: that of the handle */
+
 static int lock_until_deadline(csq *q, pthread_mutex_t *mutex)
 {
     struct timespec deadline;
     int64_t nanoseconds;
 
     clock_gettime(LOCK_CLOCK, &deadline);
-    nanoseconds = deadline.tv_nsec + q->timeout;
+    nanoseconds = deadline.tv_nsec + (thread_timeout ? thread_timeout : q->timeout);
     deadline.tv_sec += nanoseconds / 1000000000;
     deadline.tv_nsec = nanoseconds % 1000000000;
     return LOCK_UNTIL(mutex, &deadline);
@@ -226,6 +228,11 @@ void csq_unlock_all(csq *q)
 void csq_lock_timeout_set(csq *q, apr_interval_time_t timeout)
 {
     q->timeout = timeout * 1000;
+}
+
+void csq_lock_timeout_thread_set(apr_interval_time_t timeout)
+{
+    thread_timeout = timeout * 1000;
 }
 
 apr_uint32_t csq_lock_holder(csq *q)
