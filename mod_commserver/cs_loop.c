@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -49,6 +50,7 @@ APLOG_USE_MODULE(commserver);
 #define STALL_USED      apr_time_from_msec(10) /* processor time in it      */
 #define CAREFUL_TIME    apr_time_from_sec(1)   /* after the last stall      */
 #define GUARD_REST      apr_time_from_sec(1)   /* idle before it sleeps     */
+#define GIVE_BACK_LEAST 64                     /* connections               */
 #define ENDING_TIME     apr_time_from_sec(2)
 
 /* What epoll's data says when it is no connection: no record has these.      */
@@ -91,6 +93,7 @@ static struct {
     int level;     /* cs_loop_level                          */
     int stop_told; /* the level that all records were told   */
     int end;       /* threads return                         */
+    int give_back; /* the guard is to give memory back       */
     int running;
     apr_uint32_t held;
     apr_time_t next_upkeep;
@@ -293,6 +296,27 @@ static void hear_events(const struct epoll_event *events, int count)
 
 /* ---- upkeep ------------------------------------------------------------ */
 
+/* TLS allocates with malloc(), which keeps what thousands of connections had
+ * used. Once most of them are gone it is told to give that back; by the guard,
+ * since it takes a while. */
+static void note_connections(void)
+{
+    static apr_uint32_t most;
+    apr_uint32_t count = cs_park_count();
+
+    if (count > most) {
+        most = count;
+    }
+    if (most < GIVE_BACK_LEAST || count > most / 2) {
+        return;
+    }
+    most = count;
+    pthread_mutex_lock(&loop.lock);
+    loop.give_back = 1;
+    pthread_cond_broadcast(&loop.lead_free);
+    pthread_mutex_unlock(&loop.lock);
+}
+
 static void keep_up(apr_time_t now)
 {
     int level = cs_loop_level_get();
@@ -311,6 +335,7 @@ static void keep_up(apr_time_t now)
         }
         csq_slot_waiting_set(loop.slot, __atomic_load_n(&loop.held, __ATOMIC_RELAXED));
         cs_park_bury(now);
+        note_connections();
         cs_lifecycle_upkeep(apr_time_now());
     }
 }
@@ -558,12 +583,24 @@ static int is_stuck(guard_view *view, apr_time_t began)
     return used - view->used > STALL_USED;
 }
 
+static void give_back_locked(void)
+{
+    loop.give_back = 0;
+    pthread_mutex_unlock(&loop.lock);
+    malloc_trim(0);
+    pthread_mutex_lock(&loop.lock);
+}
+
 /* The guard: look at the leader every now and then while it has work. */
 static void guard_locked(guard_view *view)
 {
     apr_time_t began = __atomic_load_n(&loop.step_began, __ATOMIC_ACQUIRE);
     apr_time_t now = cs_loop_now();
 
+    if (loop.give_back) {
+        give_back_locked();
+        return;
+    }
     if (began != 0) {
         view->idle_since = now;
         if (now - began > STALL && is_stuck(view, began) && end_step(began)) {
