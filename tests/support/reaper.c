@@ -218,6 +218,9 @@ static void reaper_start(void)
         close(ends[1]);
         reap(ends[0]);
     }
+    /* Check kills the group of a test when it ends, which may be before the
+     * child has come to its setsid(). */
+    setpgid(pid, pid);
     close(ends[0]);
     pipe_to_reaper = ends[1];
     pipe_owner = getpid();
