@@ -40,8 +40,11 @@
 
 APLOG_USE_MODULE(commserver);
 
-#define EVENTS_AT_ONCE  256
-#define RINGS_AT_ONCE   256
+#define EVENTS_AT_ONCE 256
+#define RINGS_AT_ONCE  256
+/* c->id names the thread; these are above those of all MPM threads.          */
+#define FIRST_CONNECTION_ID 0x40000000L
+
 #define FIRST_THREADS   2
 #define MAX_THREADS     64
 #define LOCK_TIMEOUT    apr_time_from_msec(50) /* of the queues' locks      */
@@ -413,6 +416,7 @@ static void settle(cs_park *park, cs_step step)
 static void take_step(cs_park *park)
 {
     park->c->current_thread = self->thread;
+    park->c->id = FIRST_CONNECTION_ID + (self - loop.threads);
     settle(park, cs_park_step(park));
 }
 
