@@ -76,6 +76,7 @@
     X(SEEN_FIND, "SELECT 1 FROM seen WHERE day = ?1 AND id = ?2 AND server ="            \
                  " ?3")                                                                  \
     X(SEEN_FIND_ID, "SELECT 1 FROM seen WHERE day = ?1 AND id = ?2 LIMIT 1")             \
+    X(SEEN_ALL, "SELECT id FROM seen")                                                   \
     X(SEEN_DAY, "SELECT min(day) FROM seen WHERE day > ?1")                              \
     X(SEEN_EXPIRE, "DELETE FROM seen WHERE day < ?1")                                    \
     X(BURY, "INSERT INTO dead (time, size, server, app, id, reason, body)"               \

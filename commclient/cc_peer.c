@@ -135,7 +135,9 @@ static void call_acked(void *baton, const char *id)
 {
     cc_peer *peer = baton;
 
-    evbuffer_add_printf(peer->out, "{\"acked\":\"%s\"}\n", id);
+    add_text(peer->out, "{\"acked\":\"");
+    add_text(peer->out, id);
+    add_text(peer->out, "\"}\n");
     send_soon(peer);
 }
 

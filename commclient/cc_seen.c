@@ -31,14 +31,43 @@ static int64_t bucket_of(int64_t expires, int64_t now, int *out_certain)
 
 /* ---- in memory ------------------------------------------------------- */
 
-static cc_fresh_id **place_of(cc_fresh *fresh, cc_slice id)
+static uint64_t hash_id(cc_slice id)
 {
-    uint32_t hash = 2166136261u;
+    uint64_t hash = 14695981039346656037u;
     size_t i;
 
     for (i = 0; i < id.len; i++)
-        hash = (hash ^ (unsigned char)id.data[i]) * 16777619u;
-    return &fresh->buckets[hash % CC_FRESH_MAX];
+        hash = (hash ^ (unsigned char)id.data[i]) * 1099511628211u;
+    return hash ^ (hash >> 29);
+}
+
+/* Six bits for each id, from the two halves of its hash. */
+static void filter_add(cc_fresh *fresh, cc_slice id)
+{
+    uint64_t hash = hash_id(id);
+    uint32_t bit = (uint32_t)hash, step = (uint32_t)(hash >> 32) | 1;
+    int i;
+
+    for (i = 0; i < 6; i++, bit += step)
+        fresh->filter[bit % CC_FILTER_BITS / 8] |= (unsigned char)(1u << (bit % 8));
+}
+
+static int filter_knows(const cc_fresh *fresh, cc_slice id)
+{
+    uint64_t hash = hash_id(id);
+    uint32_t bit = (uint32_t)hash, step = (uint32_t)(hash >> 32) | 1;
+    int i;
+
+    for (i = 0; i < 6; i++, bit += step) {
+        if (!(fresh->filter[bit % CC_FILTER_BITS / 8] & (1u << (bit % 8))))
+            return 0;
+    }
+    return 1;
+}
+
+static cc_fresh_id **place_of(cc_fresh *fresh, cc_slice id)
+{
+    return &fresh->buckets[hash_id(id) % CC_FRESH_MAX];
 }
 
 /* Any server: NULL. */
@@ -84,6 +113,17 @@ static void shrink_fresh(cc_fresh *fresh, size_t count)
 
 /* ---- rows of `fresh` ------------------------------------------------- */
 
+static cc_status fill_filter(cc_inbox *inbox)
+{
+    sqlite3_stmt *statement = cc_inbox_statement(inbox, CC_SQL_SEEN_ALL);
+    cc_status status;
+
+    while ((status = cc_inbox_step(inbox, CC_SQL_SEEN_ALL)) == CC_OK)
+        filter_add(&inbox->fresh, cc_inbox_column(statement, 0));
+    sqlite3_reset(statement);
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
 static cc_status read_fresh_row(cc_fresh *fresh, cc_slice row)
 {
     const size_t head = sizeof(int64_t) + 2;
@@ -116,6 +156,7 @@ cc_status cc_seen_open(cc_inbox *inbox)
     cc_status status, row = CC_OK;
 
     fresh->buckets = cc_alloc(CC_FRESH_MAX * sizeof(cc_fresh_id *));
+    fresh->filter = cc_alloc(CC_FILTER_BITS / 8);
     while (row == CC_OK && (status = cc_inbox_step(inbox, CC_SQL_FRESH)) == CC_OK)
         row = read_fresh_row(fresh, cc_inbox_column(statement, 0));
     sqlite3_reset(statement);
@@ -124,7 +165,7 @@ cc_status cc_seen_open(cc_inbox *inbox)
         snprintf(inbox->error, sizeof(inbox->error), "its list of ids is not right");
         return row;
     }
-    return status == CC_EMPTY ? CC_OK : status;
+    return status == CC_EMPTY ? fill_filter(inbox) : status;
 }
 
 void cc_seen_close(cc_inbox *inbox)
@@ -133,6 +174,7 @@ void cc_seen_close(cc_inbox *inbox)
         shrink_fresh(&inbox->fresh, 0);
     free(inbox->fresh.buckets);
     free(inbox->fresh.ids);
+    free(inbox->fresh.filter);
 }
 
 static cc_status write_fresh_row(cc_inbox *inbox)
@@ -173,6 +215,7 @@ static cc_status insert_seen(cc_inbox *inbox, const cc_fresh_id *one)
 {
     sqlite3_stmt *statement = cc_inbox_statement(inbox, CC_SQL_SEEN_ADD);
 
+    filter_add(&inbox->fresh, cc_slice_of(one->id));
     sqlite3_bind_int64(statement, 1, one->day);
     cc_inbox_bind_text(statement, 2, one->id);
     cc_inbox_bind_text(statement, 3, one->server);
@@ -259,10 +302,12 @@ cc_status cc_seen_add(cc_inbox *inbox, const char *server, cc_slice id, int64_t 
 
     if (is_fresh(&inbox->fresh, id, server))
         return CC_DUPLICATE;
-    status =
-        certain ? ask_bucket(inbox, day, id, server) : ask_all_buckets(inbox, id, server);
-    if (status != CC_EMPTY)
-        return status == CC_OK ? CC_DUPLICATE : status;
+    if (filter_knows(&inbox->fresh, id)) {
+        status = certain ? ask_bucket(inbox, day, id, server)
+                         : ask_all_buckets(inbox, id, server);
+        if (status != CC_EMPTY)
+            return status == CC_OK ? CC_DUPLICATE : status;
+    }
     add_fresh(&inbox->fresh, id, cc_slice_of(server), day);
     return CC_OK;
 }
