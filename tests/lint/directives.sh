@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # directives.sh - each directive has a name in cs_directives.h, a row in the
-# command table, a page in doc/directives and a line in doc/commserver.conf.
+# command table, a page in doc/directives and a line in doc/commserver.conf;
+# each number of a configuration has a start and a merge.
 . "$(dirname "$0")/lib.sh"
 
 names=mod_commserver/cs_directives.h
@@ -46,4 +47,31 @@ grep -noE '\bCommServer[A-Z][A-Za-z]+' README.md doc/*.md "$pages"/*.md 2>/dev/n
     while IFS=: read -r file line name; do
         known "$name" || echo "$file:$line: there is no directive $name"
     done | report
+# Each number of a configuration starts as UNSET and has a line where it is
+# merged: members of apr_int64_t are what directives set.
+body() { # NAME: of a function of the table's file
+    awk -v name="$1" '
+        index($0, name "(") && !/;$/ { on = 1 }
+        on { print }
+        on && /^}/ { exit }' $table
+}
+
+for kind in server dir; do
+    create=$(body "cs_config_${kind}_create")
+    merge=$(body "cs_config_${kind}_merge")
+    awk -v name="cs_config_$kind" '
+        $0 == "typedef struct " name " {" { on = 1; next }
+        on && /^}/ { exit }
+        on && $1 == "apr_int64_t" { sub(/;.*/, "", $2); print $2 }' \
+        mod_commserver/cs_config.h | while read -r member; do
+        case $create in
+        *"->$member "* | *"->$member="*) ;;
+        *) echo "$table: cs_config_${kind}_create() does not set '$member'" ;;
+        esac
+        case $merge in
+        *"->$member "*) ;;
+        *) echo "$table: cs_config_${kind}_merge() does not merge '$member'" ;;
+        esac
+    done
+done | report
 finish
