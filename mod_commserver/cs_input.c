@@ -11,6 +11,7 @@
 #include "cs_head.h"
 #include "cs_loop.h"
 
+#include <http_config.h>
 #include <http_core.h>
 #include <http_request.h>
 #include <http_ssl.h>
@@ -22,6 +23,7 @@
 #define READ_SIZE 8192 /* what one read asks for, bytes              */
 
 static ap_filter_rec_t *filter_handle;
+static APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_in) * count_bytes_in;
 
 int cs_input_pending(const cs_input *input)
 {
@@ -88,10 +90,9 @@ static apr_status_t take_bucket(cs_input *input, apr_bucket *bucket)
     return rv;
 }
 
-/* One non-blocking read. *out_read: bytes that came, 0: there are none now. */
-static apr_status_t read_some(cs_input *input, conn_rec *c, apr_size_t *out_read)
+/* Through the filters below. */
+static apr_status_t read_filters(cs_input *input, conn_rec *c)
 {
-    apr_size_t before = input->end - input->start;
     apr_status_t rv;
 
     if (input->brigade == NULL) {
@@ -106,8 +107,41 @@ static apr_status_t read_some(cs_input *input, conn_rec *c, apr_size_t *out_read
         apr_bucket_delete(bucket);
     }
     apr_brigade_cleanup(input->brigade);
-    *out_read = input->end - input->start - before;
     return APR_STATUS_IS_EAGAIN(rv) ? APR_SUCCESS : rv;
+}
+
+/* From the socket: where there is no filter but httpd's core filter, and that
+ * holds nothing, it would only copy, and ask the socket a second time. */
+static apr_status_t read_socket(cs_input *input, conn_rec *c)
+{
+    apr_status_t rv = make_room(input, READ_SIZE);
+    apr_size_t len = READ_SIZE;
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = apr_socket_recv(ap_get_conn_socket(c), input->data + input->end, &len);
+    if (rv == APR_SUCCESS) {
+        input->end += len;
+        if (count_bytes_in != NULL) {
+            count_bytes_in(c, (apr_off_t)len);
+        }
+    }
+    else if (APR_STATUS_IS_EOF(rv)) {
+        input->eof = 1;
+        rv = APR_SUCCESS;
+    }
+    return APR_STATUS_IS_EAGAIN(rv) ? APR_SUCCESS : rv;
+}
+
+/* One non-blocking read. *out_read: bytes that came, 0: there are none now. */
+static apr_status_t read_some(cs_input *input, conn_rec *c, apr_size_t *out_read)
+{
+    apr_size_t before = input->end - input->start;
+    apr_status_t rv = input->direct ? read_socket(input, c) : read_filters(input, c);
+
+    *out_read = input->end - input->start - before;
+    return rv;
 }
 
 /* More than the parser takes for a head: let it say so. */
@@ -153,6 +187,7 @@ static apr_status_t read_more(cs_input *input, conn_rec *c)
     /* httpd's core reads until it has what was asked or there is no more;
      * mod_ssl returns one record and may hold another. */
     input->drained = !input->eof && (got == 0 || (!input->secure && got < READ_SIZE));
+    input->direct = input->plain && input->drained;
     return rv;
 }
 
@@ -255,7 +290,19 @@ static apr_status_t input_filter(ap_filter_t *f, apr_bucket_brigade *bb,
         && cs_loop_thread_self() != NULL) {
         return APR_SUCCESS;
     }
+    input->direct = 0;
     return ap_get_brigade(f->next, bb, mode, block, readbytes);
+}
+
+/* Whether nothing that changes bytes is below: mod_logio only counts them,
+ * and lets itself be told. */
+static int is_plain(const ap_filter_t *f)
+{
+    if (f != NULL && strcmp(f->frec->name, "log_input_output") == 0
+        && count_bytes_in != NULL) {
+        f = f->next;
+    }
+    return f != NULL && strcmp(f->frec->name, "core_in") == 0;
 }
 
 void cs_input_open(cs_input *input, conn_rec *c)
@@ -263,10 +310,17 @@ void cs_input_open(cs_input *input, conn_rec *c)
     memset(input, 0, sizeof(*input));
     input->secure = ap_ssl_conn_is_ssl(c) != 0;
     input->filter = ap_add_input_filter_handle(filter_handle, input, NULL, c);
+    input->plain = is_plain(input->filter->next);
+}
+
+static void find_functions(void)
+{
+    count_bytes_in = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_in);
 }
 
 void cs_input_register(void)
 {
+    ap_hook_optional_fn_retrieve(find_functions, NULL, NULL, APR_HOOK_MIDDLE);
     filter_handle = ap_register_input_filter("COMMSERVER_HEAD", input_filter, NULL,
                                              AP_FTYPE_CONNECTION);
 }

@@ -24,6 +24,8 @@ typedef struct cs_input {
     apr_size_t scanned;   /* no end of a head begins before it             */
     unsigned drained : 1; /* the socket had no more when it was read last  */
     unsigned secure : 1;  /* TLS: a layer below may hold more bytes         */
+    unsigned plain : 1;   /* nothing between us and httpd's core filter       */
+    unsigned direct : 1;  /* that filter holds nothing: the socket may be read */
     unsigned eof : 1;     /* the peer has sent its last byte               */
 } cs_input;
 
