@@ -105,6 +105,10 @@ static int finish(request_rec *r, cs_body *body, apr_status_t rv)
         r->connection->keepalive = AP_CONN_CLOSE;
         return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
     }
+    if (cs_loop_thread_self() != NULL) {
+        /* Undo what cs_park_adopt.c did in case it would not be read. */
+        r->connection->keepalive = AP_CONN_UNKNOWN;
+    }
     make_room(r, body, 0);
     body->data[body->len] = '\0';
     return body->done(r, body->baton, APR_SUCCESS, body->data, body->len);
@@ -145,12 +149,10 @@ int cs_body_continue(cs_park *park)
                              : finish(park->r, body, rv);
 }
 
-/* httpd says it when the body is first asked for; a chunked one is not asked
- * for before it is there. */
+/* httpd says it before a read that may block, which none of ours is. */
 static void say_continue(request_rec *r)
 {
     if (r->expecting_100) {
-        r->expecting_100 = 0;
         r->status = HTTP_CONTINUE;
         r->status_line = NULL;
         ap_send_interim_response(r, 0);
@@ -171,9 +173,7 @@ static int begin(cs_park *park, request_rec *r, cs_body *body)
     int result;
 
     body->chunked = is_chunked(r);
-    if (body->chunked) {
-        say_continue(r);
-    }
+    say_continue(r);
     park->r = r;
     park->body = body;
     park->phase = CS_PHASE_BODY;

@@ -20,7 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_SIZE 8192 /* what one read asks for, bytes              */
+#define LONG_LINES 4    /* a first line of that many times the limit is given up */
+#define READ_SIZE  8192 /* what one read asks for, bytes              */
 
 static ap_filter_rec_t *filter_handle;
 static APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_in) * count_bytes_in;
@@ -154,13 +155,14 @@ static apr_size_t longest_head(conn_rec *c)
            + fields * ((apr_size_t)s->limit_req_fieldsize + 2);
 }
 
-/* Whether the parser can be run: a head is whole, or it breaks a limit. */
+/* Whether the parser can be run: a head is whole, or it breaks a limit. A line
+ * that is too long is refused by the parser once it has seen its end. */
 static int head_is_ready(cs_input *input, conn_rec *c)
 {
     const char *data = input->data + input->start;
     apr_size_t len = input->end - input->start;
     apr_size_t from = input->scanned > input->start ? input->scanned - input->start : 0;
-    apr_size_t line = (apr_size_t)c->base_server->limit_req_line + 2;
+    apr_size_t line = ((apr_size_t)c->base_server->limit_req_line + 2) * LONG_LINES;
 
     if (cs_head_length(data, len, from) > 0 || len > longest_head(c)) {
         return 1;
@@ -223,6 +225,11 @@ apr_status_t cs_input_fill(cs_input *input, conn_rec *c)
         return rv;
     }
     return cs_input_pending(input) ? APR_INCOMPLETE : APR_EAGAIN;
+}
+
+int cs_input_holds(const cs_input *input, apr_off_t len)
+{
+    return len >= 0 && (apr_off_t)(input->end - input->start) >= len;
 }
 
 /* ---- giving on --------------------------------------------------------- */

@@ -39,6 +39,8 @@ void cs_input_clear(cs_input *input);
 
 /** Bytes are held that were not yet given on. */
 int cs_input_pending(const cs_input *input);
+/** At least len bytes are. */
+int cs_input_holds(const cs_input *input, apr_off_t len);
 
 /**
  * Read what is there.

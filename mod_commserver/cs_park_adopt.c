@@ -111,9 +111,23 @@ void cs_park_note_timeouts(cs_park *park, request_rec *r)
                           : r->connection->base_server->keep_alive_timeout;
 }
 
-/* httpd sets the socket's timeout to that of the virtual host once it has read
- * a head. On an event thread it has to be 0 before anybody reads or discards
- * a body. */
+/* The whole body has come with the head, or there is none. */
+static int body_is_held(const cs_park *park, request_rec *r)
+{
+    const char *field = apr_table_get(r->headers_in, "Content-Length");
+    apr_off_t len = 0;
+
+    if (apr_table_get(r->headers_in, "Transfer-Encoding") != NULL) {
+        return 0;
+    }
+    return field == NULL
+           || (ap_parse_strict_length(&len, field) && cs_input_holds(&park->input, len));
+}
+
+/* On an event thread: httpd has set the socket's timeout to that of the virtual
+ * host, and whoever refuses the request would read its body to be able to keep
+ * the connection. That must not wait for a peer: the connection is kept only if
+ * the body is there, or once cs_body.c has read it. */
 static int on_request(request_rec *r)
 {
     cs_park *park = cs_loop_thread_self() != NULL ? cs_park_of(r->connection) : NULL;
@@ -121,6 +135,9 @@ static int on_request(request_rec *r)
     if (park != NULL && r->main == NULL && r->prev == NULL) {
         apr_socket_timeout_set(park->socket, 0);
         cs_park_note_timeouts(park, r);
+        if (!body_is_held(park, r)) {
+            r->connection->keepalive = AP_CONN_CLOSE;
+        }
     }
     return DECLINED;
 }

@@ -391,6 +391,90 @@ START_TEST(a_chunked_body_may_come_in_pieces)
 }
 END_TEST
 
+/* A connection that is ours and idle. */
+static http *open_adopted(const httpd *server)
+{
+    http *c = http_open(server);
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        ck_assert_int_eq(
+            http_call(c, "POST", "/comm/publish/orders/nobody", "backend", NULL, "x")
+                ->status,
+            201);
+    }
+    return c;
+}
+
+START_TEST(who_expects_to_be_told_to_continue_is_told)
+{
+    static const char *const framing[] = { "Content-Length: 3\r\n",
+                                           "Transfer-Encoding: chunked\r\n" };
+    static const char *const bodies[] = { "abc", "3\r\nabc\r\n0\r\n\r\n" };
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = open_adopted(server);
+    struct pollfd readable = { .fd = http_socket(c), .events = POLLIN };
+
+    http_send(
+        c, support_text("POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n"
+                        "%s%sExpect: 100-continue\r\n\r\n",
+                        http_auth("backend"), framing[_i]));
+    ck_assert_int_eq(poll(&readable, 1, process_scale(5000)), 1);
+    http_send(c, bodies[_i]);
+    ck_assert_int_eq(http_read(c)->status, 201);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(an_upgrade_is_not_taken_up)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .http2 = 1 });
+    http *c = open_adopted(server);
+    http_answer *answer =
+        http_call(c, "POST", "/comm/publish/orders/alice", "backend",
+                  "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+                  "HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+                  "x");
+
+    ck_assert_int_eq(answer->status, 201);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(heads_that_break_limits_are_refused)
+{
+    static const struct {
+        const char *begin;
+        size_t filling;
+        const char *end;
+        int status;
+    } heads[] = {
+        { "GET /comm/poll?after=", 9000, " HTTP/1.1\r\nHost: localhost\r\n\r\n", 414 },
+        { "GET /comm/poll HTTP/1.1\r\nHost: localhost\r\nX-Long: ", 9000, "\r\n\r\n",
+          400 },
+        { "GET /comm/poll HTTP/1.1\r\nHost: local host\r\nX: ", 1, "\r\n\r\n", 400 },
+        { "GET /comm/poll HTTP/1.1\r\nHost: localhost\r\nNo colon", 1, "\r\n\r\n", 400 },
+        { "\x16\x03\x01", 8, "\r\n\r\n", 400 },
+    };
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = open_adopted(server);
+    char *filling = malloc(heads[_i].filling + 1);
+
+    memset(filling, 'a', heads[_i].filling);
+    filling[heads[_i].filling] = '\0';
+    http_send(c, heads[_i].begin);
+    http_send(c, filling);
+    http_send(c, heads[_i].end);
+    ck_assert_int_eq(http_read(c)->status, heads[_i].status);
+    ck_assert_int_eq(http_closed(c, 5000), 1);
+    free(filling);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(a_long_answer_goes_to_a_slow_reader)
 {
     httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1 });
@@ -476,6 +560,9 @@ int main(void)
     tcase_add_test(other, a_publisher_is_adopted_on_its_second_publish);
     suite_add_tcase(suite, other);
     tcase_add_loop_test(bodies, bodies_of_all_sizes_on_an_adopted_connection, 0, 2);
+    tcase_add_loop_test(bodies, who_expects_to_be_told_to_continue_is_told, 0, 2);
+    tcase_add_test(bodies, an_upgrade_is_not_taken_up);
+    tcase_add_loop_test(bodies, heads_that_break_limits_are_refused, 0, 5);
     tcase_add_test(bodies, a_chunked_body_may_come_in_pieces);
     tcase_add_loop_test(bodies, a_long_answer_goes_to_a_slow_reader, 0, 2);
     suite_add_tcase(suite, bodies);

@@ -101,6 +101,34 @@ START_TEST(stalled_bodies_delay_nobody)
 }
 END_TEST
 
+/* Whoever is not let in is not listened to any longer either. */
+START_TEST(stalled_bodies_of_strangers_delay_nobody)
+{
+    httpd *server = start(FEW_THREADS);
+    http *held;
+    int i;
+
+    open_adopted(server, _i);
+    held = parking_poll(server, "alice");
+    parking_await(server, 1);
+    for (i = 0; i < STALLED; i++) {
+        http_send(stalled[i],
+                  "POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n"
+                  "Authorization: Basic eDp5\r\nContent-Length: 1000\r\n\r\nabc");
+    }
+    expect_no_delay(server, held);
+    for (i = 0; i < STALLED; i++) {
+        http_answer *answer = http_try(stalled[i], 8000);
+
+        ck_assert(answer != NULL);
+        ck_assert_int_eq(answer->status, 401);
+    }
+    close_all();
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
 /* Readers that never read: the answers are larger than what sockets take. */
 START_TEST(stalled_readers_delay_nobody)
 {
@@ -200,6 +228,7 @@ int main(void)
     tcase_set_timeout(peers, 120);
     tcase_add_loop_test(peers, stalled_heads_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_bodies_delay_nobody, 0, 2);
+    tcase_add_loop_test(peers, stalled_bodies_of_strangers_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_readers_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_closers_delay_nobody, 0, 2);
     tcase_add_test(peers, slow_authentication_delays_nobody_who_waits);
