@@ -26,6 +26,9 @@
 #define PORT_END   32000
 #define PORT_TRIES 100
 
+/* A container's /dev/shm often has 64 MB in all. */
+#define SEGMENT_SIZE "16M"
+
 static const char base_modules[] = "unixd log_config authn_core authn_file auth_basic "
                                    "authz_core authz_host authz_user";
 
@@ -311,6 +314,8 @@ static void print_server(FILE *file, const httpd_place *place,
                  "KeepAliveTimeout 10\n"
                  "MaxKeepAliveRequests 0\n"
                  "GracefulShutdownTimeout 0\n");
+    if (!options->no_module)
+        fputs("CommServerSegmentSize " SEGMENT_SIZE "\n", file);
     fprintf(file, "LogLevel %s\n", options->log_level ? options->log_level : "info");
     if (httpd_user()) {
         struct group *group = getgrgid(getpwnam(httpd_user())->pw_gid);
