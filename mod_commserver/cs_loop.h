@@ -5,7 +5,7 @@
  * and for the doorbell, and takes the steps of the connections itself, one
  * after the other: handing work to another thread would cost more than the
  * work. Should a step stall (authentication that asks a directory, say), a
- * guard notices within CS_LOOP_STALL, takes the lead, and for a while the lead
+ * guard notices within 40 ms, takes the lead, and for a while the lead
  * is passed on before each step that may stall. One thread is always kept out
  * of such steps, so that held polls are answered whatever hooks do.
  */

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cs_lead.c - the event threads of one child: who leads, guards, follows.
+ *
+ * The leader polls and takes the steps of connections itself. The guard looks
+ * at it every now and then while it has work, and deposes it when it is stuck
+ * in a step; from then on, and for a while after the last slow step, the lead
+ * is passed on before each step that may run hooks. The last free thread runs
+ * none.
+ */
+#include "cs_compat.h"
+
+#include "cs_loop_private.h"
+
+#include <mpm_common.h>
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* c->id names the thread; these are above those of all MPM threads.          */
+#define FIRST_CONNECTION_ID 0x40000000L
+
+#define LOCK_TIMEOUT apr_time_from_msec(50) /* of the queues' locks      */
+#define STALL        apr_time_from_msec(20) /* a step longer than this   */
+#define STALL_USED   apr_time_from_msec(10) /* processor time in it      */
+#define CAREFUL_TIME apr_time_from_sec(1)   /* after the last stall      */
+#define GUARD_REST   apr_time_from_sec(1)   /* idle before it sleeps     */
+
+/* What the guard remembers from look to look.                                */
+typedef struct guard_view {
+    apr_time_t idle_since;
+    apr_time_t began; /* the step that looks long               */
+    apr_time_t used;  /* processor time of its thread then      */
+} guard_view;
+
+static __thread cs_loop_thread *self;
+
+struct cs_loop_thread *cs_loop_thread_self(void)
+{
+    return self;
+}
+
+int cs_lead_is_mine(void)
+{
+    return self != NULL && __atomic_load_n(&cs_loop.leader, __ATOMIC_ACQUIRE) == self;
+}
+
+/* ---- leading ----------------------------------------------------------- */
+
+/* Let the guard watch this step. @return when it began. */
+static apr_time_t begin_step(void)
+{
+    apr_time_t now = cs_loop_now();
+
+    __atomic_store_n(&cs_loop.step_began, now, __ATOMIC_RELEASE);
+    if (__atomic_load_n(&cs_loop.guard_sleeps, __ATOMIC_RELAXED)) {
+        pthread_mutex_lock(&cs_loop.lock);
+        cs_loop.guard_sleeps = 0;
+        pthread_cond_broadcast(&cs_loop.lead_free);
+        pthread_mutex_unlock(&cs_loop.lock);
+    }
+    return now;
+}
+
+/* The guard deposes a leader by the same swap; so only one of them wins, and
+ * never while the leader is anywhere else than in a step. */
+static int end_step(apr_time_t began)
+{
+    return __atomic_compare_exchange_n(&cs_loop.step_began, &began, 0, 0,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static void settle(cs_park *park, cs_step step)
+{
+    if (step == CS_STEP_PARK && !cs_input_pending(&park->input)) {
+        cs_input_clear(&park->input); /* held requests need no input buffer */
+    }
+    if (step == CS_STEP_RUN || (step == CS_STEP_PARK && !cs_park_rest(park))) {
+        cs_loop_run(park);
+    }
+}
+
+static void take_step(cs_park *park)
+{
+    park->c->current_thread = self->thread;
+    park->c->id = FIRST_CONNECTION_ID + (self - cs_loop.threads);
+    settle(park, cs_park_step(park));
+}
+
+static int start_thread(void);
+
+typedef enum {
+    HOOKS_RUN,     /* here, as the leader                                    */
+    HOOKS_RUN_LED, /* here; another thread leads now                         */
+    HOOKS_KEPT     /* later: no thread is to spare                           */
+} hooks_decision;
+
+/* Where steps have stalled lately the lead is passed on before hooks are run;
+ * the last thread that is free never runs any. */
+static hooks_decision decide_hooks(cs_park *park)
+{
+    hooks_decision decision = HOOKS_RUN_LED;
+
+    if (__atomic_load_n(&cs_loop.careful_until, __ATOMIC_RELAXED) < cs_loop_now()) {
+        return HOOKS_RUN;
+    }
+    pthread_mutex_lock(&cs_loop.lock);
+    if (cs_loop.followers == 0 && cs_loop.thread_count < cs_loop.thread_max) {
+        start_thread();
+    }
+    if (cs_loop.followers > 0) {
+        __atomic_store_n(&cs_loop.leader, NULL, __ATOMIC_RELEASE);
+        pthread_cond_signal(&cs_loop.lead_free);
+    }
+    else {
+        cs_loop_append(&cs_loop.kept_first, &cs_loop.kept_last, park);
+        decision = HOOKS_KEPT;
+    }
+    pthread_mutex_unlock(&cs_loop.lock);
+    return decision;
+}
+
+static cs_park *next_to_run(void)
+{
+    cs_park *park;
+
+    pthread_mutex_lock(&cs_loop.lock);
+    park = cs_loop_shift(&cs_loop.run_first, &cs_loop.run_last);
+    pthread_mutex_unlock(&cs_loop.lock);
+    return park;
+}
+
+static int still_leading(void)
+{
+    return cs_lead_is_mine() && !__atomic_load_n(&cs_loop.end, __ATOMIC_ACQUIRE);
+}
+
+static void be_careful(apr_time_t now)
+{
+    __atomic_store_n(&cs_loop.careful_until, now + CAREFUL_TIME, __ATOMIC_RELAXED);
+}
+
+/* While steps go on to be slow, care is taken. */
+static void take_careful_step(cs_park *park)
+{
+    apr_time_t began = cs_loop_now(), now;
+
+    take_step(park);
+    now = cs_loop_now();
+    if (now - began > STALL) {
+        be_careful(now);
+    }
+}
+
+/* @return 0: this thread leads no more. */
+static int run_one(cs_park *park)
+{
+    hooks_decision decision = cs_park_runs_hooks(park) ? decide_hooks(park) : HOOKS_RUN;
+    apr_time_t began;
+
+    if (decision == HOOKS_KEPT) {
+        return 1;
+    }
+    if (decision == HOOKS_RUN_LED) {
+        take_careful_step(park);
+        return 0;
+    }
+    began = begin_step();
+    take_step(park);
+    return end_step(began);
+}
+
+static void lead(void)
+{
+    while (still_leading()) {
+        cs_park *park;
+
+        while ((park = next_to_run()) != NULL) {
+            if (!run_one(park)) {
+                return;
+            }
+        }
+        cs_loop_poll();
+    }
+}
+
+/* ---- following --------------------------------------------------------- */
+
+/* Steps that waited because all other threads were inside hooks. */
+static void run_kept(void)
+{
+    cs_park *park;
+
+    do {
+        pthread_mutex_lock(&cs_loop.lock);
+        park = cs_loop_shift(&cs_loop.kept_first, &cs_loop.kept_last);
+        pthread_mutex_unlock(&cs_loop.lock);
+        if (park != NULL) {
+            take_careful_step(park);
+        }
+    } while (park != NULL);
+}
+
+void cs_lead_wait_locked(apr_time_t when)
+{
+    struct timespec until;
+
+    until.tv_sec = (time_t)apr_time_sec(when);
+    until.tv_nsec = (long)apr_time_usec(when) * 1000;
+    pthread_cond_timedwait(&cs_loop.lead_free, &cs_loop.lock, &until);
+}
+
+static apr_time_t processor_time(const cs_loop_thread *thread)
+{
+    struct timespec used;
+
+    if (clock_gettime(thread->clock, &used) != 0) {
+        return 0;
+    }
+    return apr_time_from_sec(used.tv_sec) + used.tv_nsec / 1000;
+}
+
+/* A thread that sleeps is stuck; one that runs may only have been given no
+ * processor by a busy machine. */
+static int thread_sleeps(const cs_loop_thread *thread)
+{
+    char path[64], text[128] = "";
+    const char *state;
+    int fd, len = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)thread->id);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        len = (int)read(fd, text, sizeof(text) - 1);
+        close(fd);
+    }
+    text[len > 0 ? len : 0] = '\0';
+    state = strrchr(text, ')');
+    return state == NULL || strchr("RZ", state[2]) == NULL;
+}
+
+static int is_stuck(guard_view *view, apr_time_t began)
+{
+    apr_time_t used;
+
+    if (thread_sleeps(cs_loop.leader)) {
+        return 1;
+    }
+    used = processor_time(cs_loop.leader);
+    if (view->began != began) {
+        view->began = began;
+        view->used = used;
+    }
+    return used - view->used > STALL_USED;
+}
+
+static void give_back_locked(void)
+{
+    cs_loop.give_back = 0;
+    pthread_mutex_unlock(&cs_loop.lock);
+    malloc_trim(0);
+    pthread_mutex_lock(&cs_loop.lock);
+}
+
+/* The guard: look at the leader every now and then while it has work. */
+static void guard_locked(guard_view *view)
+{
+    apr_time_t began = __atomic_load_n(&cs_loop.step_began, __ATOMIC_ACQUIRE);
+    apr_time_t now = cs_loop_now();
+
+    if (cs_loop.give_back) {
+        give_back_locked();
+        return;
+    }
+    if (began != 0) {
+        view->idle_since = now;
+        if (now - began > STALL && is_stuck(view, began) && end_step(began)) {
+            be_careful(now);
+            __atomic_store_n(&cs_loop.leader, NULL, __ATOMIC_RELEASE);
+            return;
+        }
+    }
+    else if (now - view->idle_since > GUARD_REST) {
+        cs_loop.guard_sleeps = 1;
+        pthread_cond_wait(&cs_loop.lead_free, &cs_loop.lock);
+        cs_loop.guard_sleeps = 0;
+        view->idle_since = cs_loop_now();
+        return;
+    }
+    cs_lead_wait_locked(now + STALL);
+}
+
+/* @return 0: the thread is to end. */
+static int become_leader(void)
+{
+    guard_view view = { .idle_since = cs_loop_now() };
+
+    pthread_mutex_lock(&cs_loop.lock);
+    cs_loop.followers++;
+    while (cs_loop.leader != NULL && !cs_loop.end) {
+        if (cs_loop.guard == NULL || cs_loop.guard == self) {
+            cs_loop.guard = self;
+            guard_locked(&view);
+        }
+        else {
+            pthread_cond_wait(&cs_loop.lead_free, &cs_loop.lock);
+        }
+    }
+    cs_loop.followers--;
+    if (cs_loop.guard == self) {
+        cs_loop.guard = NULL;
+    }
+    __atomic_store_n(&cs_loop.leader, self, __ATOMIC_RELEASE);
+    __atomic_store_n(&cs_loop.step_began, 0, __ATOMIC_RELAXED);
+    if (cs_loop.followers == 0 && cs_loop.thread_count < cs_loop.thread_max
+        && !cs_loop.end) {
+        start_thread();
+    }
+    pthread_cond_signal(&cs_loop.lead_free); /* another is to guard         */
+    pthread_mutex_unlock(&cs_loop.lock);
+    return !__atomic_load_n(&cs_loop.end, __ATOMIC_ACQUIRE);
+}
+
+static void *APR_THREAD_FUNC thread_main(apr_thread_t *thread, void *data)
+{
+    self = data;
+    self->thread = thread;
+    self->id = gettid();
+    csq_lock_timeout_thread_set(LOCK_TIMEOUT);
+    pthread_getcpuclockid(pthread_self(), &self->clock);
+    while (become_leader()) {
+        lead();
+        run_kept();
+    }
+    return NULL;
+}
+
+/* ---- starting and ending ------------------------------------------------ */
+
+/* Under cs_loop.lock. */
+static int start_thread(void)
+{
+    cs_loop_thread *thread = &cs_loop.threads[cs_loop.thread_count];
+    apr_threadattr_t *attributes;
+    sigset_t all, before;
+    apr_status_t rv;
+
+    apr_threadattr_create(&attributes, cs_loop.pool);
+    if (ap_thread_stacksize != 0) {
+        apr_threadattr_stacksize_set(attributes, ap_thread_stacksize);
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rv = ap_thread_create(&thread->thread, attributes, thread_main, thread, cs_loop.pool);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rv == APR_SUCCESS) {
+        cs_loop.thread_count++;
+    }
+    return rv;
+}
+
+static void init_condition(void)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&cs_loop.lead_free, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+apr_status_t cs_lead_start(void)
+{
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    init_condition();
+    pthread_mutex_lock(&cs_loop.lock);
+    for (i = 0; i < CS_LOOP_THREADS_FIRST && rv == APR_SUCCESS; i++) {
+        rv = start_thread();
+    }
+    pthread_mutex_unlock(&cs_loop.lock);
+    return rv;
+}
+
+void cs_lead_end(void)
+{
+    int i;
+
+    pthread_mutex_lock(&cs_loop.lock);
+    __atomic_store_n(&cs_loop.end, 1, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&cs_loop.lead_free);
+    pthread_mutex_unlock(&cs_loop.lock);
+    cs_loop_wake();
+    for (i = 0; i < cs_loop.thread_count; i++) {
+        apr_status_t result;
+
+        apr_thread_join(&result, cs_loop.threads[i].thread);
+    }
+}
