@@ -469,6 +469,7 @@ START_TEST(prefork_keeps_children_for_pages)
     http *c[3];
     int i;
 
+    wait_until(waiting() == 0, 10000); /* those of earlier tests */
     for (i = 0; i < 2; i++) {
         c[i] = http_open(server);
         http_ask(c[i], "GET", "/comm/poll?wait=3", support_text("p%02d", i + 1), NULL,
