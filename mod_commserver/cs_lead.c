@@ -58,7 +58,7 @@ static apr_time_t begin_step(void)
     __atomic_store_n(&cs_loop.step_began, now, __ATOMIC_RELEASE);
     if (__atomic_load_n(&cs_loop.guard_sleeps, __ATOMIC_RELAXED)) {
         pthread_mutex_lock(&cs_loop.lock);
-        cs_loop.guard_sleeps = 0;
+        __atomic_store_n(&cs_loop.guard_sleeps, 0, __ATOMIC_RELAXED);
         pthread_cond_broadcast(&cs_loop.lead_free);
         pthread_mutex_unlock(&cs_loop.lock);
     }
@@ -284,9 +284,9 @@ static void guard_locked(guard_view *view)
         }
     }
     else if (now - view->idle_since > GUARD_REST) {
-        cs_loop.guard_sleeps = 1;
+        __atomic_store_n(&cs_loop.guard_sleeps, 1, __ATOMIC_RELAXED);
         pthread_cond_wait(&cs_loop.lead_free, &cs_loop.lock);
-        cs_loop.guard_sleeps = 0;
+        __atomic_store_n(&cs_loop.guard_sleeps, 0, __ATOMIC_RELAXED);
         view->idle_since = cs_loop_now();
         return;
     }

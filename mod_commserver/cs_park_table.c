@@ -88,7 +88,7 @@ cs_park *cs_park_alloc(unsigned state)
     if (table.used < table.max && (table.free_list != NULL || make_block_locked())) {
         park = table.free_list;
         table.free_list = park->run_next;
-        table.used++;
+        __atomic_add_fetch(&table.used, 1, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&table.lock);
     if (park == NULL) {
@@ -110,7 +110,7 @@ void cs_park_release(cs_park *park)
     pthread_mutex_lock(&table.lock);
     park->run_next = table.free_list;
     table.free_list = park;
-    table.used--;
+    __atomic_sub_fetch(&table.used, 1, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&table.lock);
 }
 

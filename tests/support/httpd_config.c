@@ -108,9 +108,11 @@ const char *httpd_user(void)
 
 const char *const *httpd_environment(void)
 {
-    static const char *environment[] = { "ASAN_OPTIONS=detect_leaks=0:abort_on_error=1",
-                                         "UBSAN_OPTIONS=print_stacktrace=1",
-                                         "TSAN_OPTIONS=halt_on_error=0", NULL, NULL };
+    static const char *environment[] = {
+        "ASAN_OPTIONS=detect_leaks=0:abort_on_error=1",
+        "UBSAN_OPTIONS=print_stacktrace=1",
+        "TSAN_OPTIONS=halt_on_error=0:ignore_noninstrumented_modules=1", NULL, NULL
+    };
 
     if (SANITIZER_PRELOAD[0])
         environment[3] = "LD_PRELOAD=" SANITIZER_PRELOAD;
