@@ -434,17 +434,21 @@ http_answer *http_call(http *c, const char *method, const char *path, const char
     return read_answer(c, strcmp(method, "HEAD") == 0);
 }
 
+/* The connection is closed at once: kept alive it would hold a child of
+ * prefork. */
 http_answer *http_once(const httpd *server, const char *method, const char *path,
                        const char *user, const char *headers, const char *body)
 {
-    static http *ring[ONCE_RING];
+    static http_answer ring[ONCE_RING];
     static unsigned next;
-    http **c = &ring[next++ % ONCE_RING];
+    http_answer *answer = &ring[next++ % ONCE_RING];
+    http *c = http_open(server);
 
-    if (*c)
-        http_close(*c);
-    *c = http_open(server);
-    return http_call(*c, method, path, user, headers, body);
+    clear_answer(answer);
+    *answer = *http_call(c, method, path, user, headers, body);
+    memset(&c->answer, 0, sizeof c->answer);
+    http_close(c);
+    return answer;
 }
 
 int http_closed(http *c, int ms)
