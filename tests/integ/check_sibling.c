@@ -132,7 +132,8 @@ START_TEST(load_order_does_not_matter_and_absence_is_no_crash)
     other = httpd_start(&(httpd_options){
         .no_module = 1,
         .config = LOAD "LoadModule commserver_module "
-                       "\"@BUILD@/mod_commserver/.libs/mod_commserver.so\"\n" PLACE });
+                       "\"@BUILD@/mod_commserver/.libs/mod_commserver.so\"\n"
+                       "CommServerSegmentSize 16M\n" PLACE });
     answer = http_once(other, "GET", "/cstest?publish+orders+x+zoe", NULL, NULL, NULL);
     ck_assert_int_eq(strncmp(answer->body, "0 ok\n", 5), 0);
     httpd_graceful(other);
