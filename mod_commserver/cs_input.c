@@ -10,6 +10,7 @@
 #include "cs_input.h"
 #include "cs_head.h"
 #include "cs_loop.h"
+#include "cs_memory.h"
 
 #include <http_config.h>
 #include <http_core.h>
@@ -20,8 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_LINES 4    /* a first line of that many times the limit is given up */
-#define READ_SIZE  8192 /* what one read asks for, bytes              */
+#define LONG_LINES 4 /* a first line of that many times the limit is given up */
+#define READ_SIZE  CS_MEMORY_BUFFER /* what one read asks for, bytes    */
 
 static ap_filter_rec_t *filter_handle;
 static APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_in) * count_bytes_in;
@@ -31,40 +32,65 @@ int cs_input_pending(const cs_input *input)
     return input->start < input->end;
 }
 
+static void drop_buffer(cs_input *input)
+{
+    if (input->size == CS_MEMORY_BUFFER) {
+        cs_memory_buffer_give(input->data);
+    }
+    else {
+        free(input->data);
+    }
+}
+
 void cs_input_clear(cs_input *input)
 {
-    free(input->data);
+    drop_buffer(input);
     input->data = NULL;
     input->size = input->start = input->end = input->scanned = 0;
 }
 
 /* ---- reading ahead ----------------------------------------------------- */
 
-static apr_status_t make_room(cs_input *input, apr_size_t len)
+static void move_to_front(cs_input *input)
 {
-    char *data;
-    apr_size_t size;
+    memmove(input->data, input->data + input->start, input->end - input->start);
+    input->scanned -= input->start < input->scanned ? input->start : input->scanned;
+    input->end -= input->start;
+    input->start = 0;
+}
 
-    if (input->start > 0) {
-        memmove(input->data, input->data + input->start, input->end - input->start);
-        input->scanned -= input->start < input->scanned ? input->start : input->scanned;
-        input->end -= input->start;
-        input->start = 0;
-    }
-    if (input->size - input->end >= len) {
-        return APR_SUCCESS;
-    }
-    size = input->size > 0 ? input->size * 2 : READ_SIZE;
+static apr_status_t grow(cs_input *input, apr_size_t len)
+{
+    apr_size_t size = input->size * 2;
+    char *data;
+
     while (size < input->end + len) {
         size *= 2;
     }
-    data = realloc(input->data, size);
+    data = malloc(size);
     if (data == NULL) {
         return APR_ENOMEM;
     }
+    memcpy(data, input->data, input->end);
+    drop_buffer(input);
     input->data = data;
     input->size = size;
     return APR_SUCCESS;
+}
+
+static apr_status_t make_room(cs_input *input, apr_size_t len)
+{
+    if (input->data == NULL) {
+        input->data = cs_memory_buffer_take();
+        if (input->data == NULL) {
+            return APR_ENOMEM;
+        }
+        input->size = CS_MEMORY_BUFFER;
+    }
+    if (input->start > 0) {
+        move_to_front(input);
+    }
+    return input->size - input->end >= len ? APR_SUCCESS : grow(input, len);
 }
 
 static apr_status_t take_bucket(cs_input *input, apr_bucket *bucket)

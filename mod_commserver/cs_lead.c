@@ -23,11 +23,12 @@
 /* c->id names the thread; these are above those of all MPM threads.          */
 #define FIRST_CONNECTION_ID 0x40000000L
 
-#define LOCK_TIMEOUT apr_time_from_msec(50) /* of the queues' locks      */
-#define STALL        apr_time_from_msec(20) /* a step longer than this   */
-#define STALL_USED   apr_time_from_msec(10) /* processor time in it      */
-#define CAREFUL_TIME apr_time_from_sec(1)   /* after the last stall      */
-#define GUARD_REST   apr_time_from_sec(1)   /* idle before it sleeps     */
+#define LOCK_TIMEOUT    apr_time_from_msec(50) /* of the queues' locks      */
+#define ANSWERS_AT_ONCE 64                     /* sent together, at most             */
+#define STALL           apr_time_from_msec(20) /* a step longer than this   */
+#define STALL_USED      apr_time_from_msec(10) /* processor time in it      */
+#define CAREFUL_TIME    apr_time_from_sec(1)   /* after the last stall      */
+#define GUARD_REST      apr_time_from_sec(1)   /* idle before it sleeps     */
 
 /* What the guard remembers from look to look.                                */
 typedef struct guard_view {
@@ -78,6 +79,9 @@ static void settle(cs_park *park, cs_step step)
     if (step == CS_STEP_PARK && !cs_input_pending(&park->input)) {
         cs_input_clear(&park->input); /* held requests need no input buffer */
     }
+    if (step == CS_STEP_SEND) {
+        cs_loop_answered(park);
+    }
     if (step == CS_STEP_RUN || (step == CS_STEP_PARK && !cs_park_rest(park))) {
         cs_loop_run(park);
     }
@@ -123,19 +127,57 @@ static hooks_decision decide_hooks(cs_park *park)
     return decision;
 }
 
-static cs_park *next_to_run(void)
+static cs_park *shift_run_queue(void)
 {
     cs_park *park;
 
     pthread_mutex_lock(&cs_loop.lock);
-    park = cs_loop_shift(&cs_loop.run_first, &cs_loop.run_last);
+    park = cs_loop.answered < ANSWERS_AT_ONCE
+               ? cs_loop_shift(&cs_loop.run_first, &cs_loop.run_last)
+               : NULL;
     pthread_mutex_unlock(&cs_loop.lock);
     return park;
 }
 
-static int still_leading(void)
+static cs_park *shift_answered(void)
 {
-    return cs_lead_is_mine() && !__atomic_load_n(&cs_loop.end, __ATOMIC_ACQUIRE);
+    cs_park *park;
+
+    pthread_mutex_lock(&cs_loop.lock);
+    park = cs_loop_shift(&cs_loop.answered_first, &cs_loop.answered_last);
+    if (park != NULL) {
+        cs_loop.answered--;
+    }
+    pthread_mutex_unlock(&cs_loop.lock);
+    return park;
+}
+
+/* Requests first, then those that they have woken in this process; when there
+ * are no more, or many are answered, all answers are sent.
+ * @return NULL: nothing is left to do. */
+static cs_park *next_to_run(int *sending)
+{
+    cs_park *park = NULL;
+
+    if (!*sending) {
+        park = shift_run_queue();
+        if (park == NULL && cs_loop_hear()) {
+            park = shift_run_queue();
+        }
+    }
+    if (park == NULL) {
+        park = shift_answered();
+        *sending = park != NULL;
+        if (park == NULL) {
+            park = shift_run_queue();
+        }
+    }
+    return park;
+}
+
+static int is_ending(void)
+{
+    return __atomic_load_n(&cs_loop.end, __ATOMIC_ACQUIRE);
 }
 
 static void be_careful(apr_time_t now)
@@ -173,15 +215,21 @@ static int run_one(cs_park *park)
     return end_step(began);
 }
 
+/* Until another leads, or until nothing is left to do when all are to end. */
 static void lead(void)
 {
-    while (still_leading()) {
+    int sending = 0;
+
+    for (;;) {
         cs_park *park;
 
-        while ((park = next_to_run()) != NULL) {
+        while ((park = next_to_run(&sending)) != NULL) {
             if (!run_one(park)) {
                 return;
             }
+        }
+        if (is_ending()) {
+            return;
         }
         cs_loop_poll();
     }
@@ -293,14 +341,12 @@ static void guard_locked(guard_view *view)
     cs_lead_wait_locked(now + STALL);
 }
 
-/* @return 0: the thread is to end. */
-static int become_leader(void)
+static void wait_for_lead_locked(void)
 {
     guard_view view = { .idle_since = cs_loop_now() };
 
-    pthread_mutex_lock(&cs_loop.lock);
     cs_loop.followers++;
-    while (cs_loop.leader != NULL && !cs_loop.end) {
+    while (cs_loop.leader != NULL && !is_ending()) {
         if (cs_loop.guard == NULL || cs_loop.guard == self) {
             cs_loop.guard = self;
             guard_locked(&view);
@@ -313,15 +359,27 @@ static int become_leader(void)
     if (cs_loop.guard == self) {
         cs_loop.guard = NULL;
     }
-    __atomic_store_n(&cs_loop.leader, self, __ATOMIC_RELEASE);
-    __atomic_store_n(&cs_loop.step_began, 0, __ATOMIC_RELAXED);
-    if (cs_loop.followers == 0 && cs_loop.thread_count < cs_loop.thread_max
-        && !cs_loop.end) {
-        start_thread();
+}
+
+/* @return 0: the thread is to end; a leader, if there is one, finishes. */
+static int become_leader(void)
+{
+    int leads;
+
+    pthread_mutex_lock(&cs_loop.lock);
+    wait_for_lead_locked();
+    leads = cs_loop.leader == NULL;
+    if (leads) {
+        __atomic_store_n(&cs_loop.leader, self, __ATOMIC_RELEASE);
+        __atomic_store_n(&cs_loop.step_began, 0, __ATOMIC_RELAXED);
+        if (cs_loop.followers == 0 && cs_loop.thread_count < cs_loop.thread_max
+            && !is_ending()) {
+            start_thread();
+        }
+        pthread_cond_signal(&cs_loop.lead_free); /* another is to guard     */
     }
-    pthread_cond_signal(&cs_loop.lead_free); /* another is to guard         */
     pthread_mutex_unlock(&cs_loop.lock);
-    return !__atomic_load_n(&cs_loop.end, __ATOMIC_ACQUIRE);
+    return leads;
 }
 
 static void *APR_THREAD_FUNC thread_main(apr_thread_t *thread, void *data)

@@ -6,12 +6,13 @@
  *
  * Sleeping without missing a wake-up: `asleep` is set before the run queue is
  * looked at for the last time, and whoever puts something on it writes to the
- * eventfd if `asleep` is set. The doorbell's flag is cleared the same way by
- * csq_slot_take() before the list is read for the last time.
+ * eventfd if `asleep` is set. The doorbell works the same way: it listens only
+ * while the leader waits, and what is on its list is taken between steps.
  */
 #include "cs_compat.h"
 
 #include "cs_loop_private.h"
+#include "cs_answer.h"
 #include "cs_config.h"
 #include "cs_handover.h"
 #include "cs_lifecycle.h"
@@ -106,14 +107,28 @@ void cs_loop_wake(void)
     }
 }
 
+static void wake_leader(void)
+{
+    if (__atomic_load_n(&cs_loop.asleep, __ATOMIC_SEQ_CST) && !cs_lead_is_mine()) {
+        cs_loop_wake();
+    }
+}
+
 void cs_loop_run(cs_park *park)
 {
     pthread_mutex_lock(&cs_loop.lock);
     cs_loop_append(&cs_loop.run_first, &cs_loop.run_last, park);
     pthread_mutex_unlock(&cs_loop.lock);
-    if (__atomic_load_n(&cs_loop.asleep, __ATOMIC_SEQ_CST) && !cs_lead_is_mine()) {
-        cs_loop_wake();
-    }
+    wake_leader();
+}
+
+void cs_loop_answered(cs_park *park)
+{
+    pthread_mutex_lock(&cs_loop.lock);
+    cs_loop_append(&cs_loop.answered_first, &cs_loop.answered_last, park);
+    cs_loop.answered++;
+    pthread_mutex_unlock(&cs_loop.lock);
+    wake_leader();
 }
 
 void cs_loop_timer_set(cs_park *park, apr_time_t deadline)
@@ -181,10 +196,10 @@ static void hear_socket(const struct epoll_event *event)
     cs_park_signal(event->data.u64, signals);
 }
 
-static void hear_doorbell(void)
+int cs_loop_hear(void)
 {
     apr_uint32_t numbers[RINGS_AT_ONCE];
-    int count, i, all;
+    int count, i, all, heard = 0;
 
     do {
         all = 0;
@@ -195,23 +210,29 @@ static void hear_doorbell(void)
         if (all) {
             cs_park_signal_all(CS_SIGNAL_RUNG);
         }
+        heard |= count > 0 || all;
     } while (count == RINGS_AT_ONCE);
+    return heard;
 }
 
 static void hear_events(const struct epoll_event *events, int count)
 {
     apr_uint64_t counter;
-    int i;
+    int i, rung = 0;
 
     for (i = 0; i < count; i++) {
         if (events[i].data.u64 == NAME_EVENT) {
             while (read(cs_loop.event, &counter, sizeof(counter)) > 0) {
             }
         }
-        else if (events[i].data.u64 != NAME_DOORBELL) {
+        else if (events[i].data.u64 == NAME_DOORBELL) {
+            rung = 1;
+        }
+        else {
             hear_socket(&events[i]);
         }
     }
+    csq_slot_mute(cs_loop.slot, rung);
 }
 
 /* ---- upkeep ------------------------------------------------------------ */
@@ -263,12 +284,12 @@ static void keep_up(apr_time_t now)
 
 /* ---- polling ----------------------------------------------------------- */
 
-static int run_queue_empty(void)
+static int nothing_to_run(void)
 {
     int empty;
 
     pthread_mutex_lock(&cs_loop.lock);
-    empty = cs_loop.run_first == NULL;
+    empty = cs_loop.run_first == NULL && cs_loop.answered_first == NULL;
     pthread_mutex_unlock(&cs_loop.lock);
     return empty;
 }
@@ -290,8 +311,9 @@ void cs_loop_poll(void)
     int count, timeout;
 
     __atomic_store_n(&cs_loop.asleep, 1, __ATOMIC_SEQ_CST);
-    hear_doorbell();
-    timeout = run_queue_empty() ? sleep_time(cs_loop_now()) : 0;
+    csq_slot_listen(cs_loop.slot);
+    cs_loop_hear();
+    timeout = nothing_to_run() ? sleep_time(cs_loop_now()) : 0;
     count = epoll_wait(cs_loop.epoll, events, EVENTS_AT_ONCE, timeout);
     __atomic_store_n(&cs_loop.asleep, 0, __ATOMIC_SEQ_CST);
     hear_events(events, count);
@@ -378,6 +400,7 @@ apr_status_t cs_loop_child_init(apr_pool_t *pchild, server_rec *s, csq *q)
     }
     apr_pool_create(&cs_loop.pool, pchild);
     read_limits(s);
+    cs_answer_find_filters();
     cs_timer_wheel_init(&cs_loop.wheel, cs_loop_now());
     rv = cs_lead_start();
     apr_pool_pre_cleanup_register(pchild, NULL, end_loop);

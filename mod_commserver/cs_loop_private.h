@@ -29,6 +29,9 @@ typedef struct cs_loop_state {
     cs_park *run_last;
     cs_park *kept_first; /* steps that must wait for a thread      */
     cs_park *kept_last;
+    cs_park *answered_first; /* answers that are sent together     */
+    cs_park *answered_last;
+    int answered; /* how many                                 */
     cs_timer_wheel wheel;
 
     cs_loop_thread *leader;
@@ -64,6 +67,13 @@ extern cs_loop_state cs_loop;
 
 /** Wait for events and put what they concern on the run queue. The leader. */
 void cs_loop_poll(void);
+
+/** Have its answer sent together with others. Event threads. */
+void cs_loop_answered(cs_park *park);
+
+/** Put whom the doorbell names on the run queue. The leader.
+ *  @return 0: it names nobody. */
+int cs_loop_hear(void);
 
 /** Have the leader look at the run queue. Any thread, signal handlers. */
 void cs_loop_wake(void);

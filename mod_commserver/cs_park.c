@@ -20,6 +20,7 @@
 #include "cs_body_private.h"
 #include "cs_handover.h"
 #include "cs_loop.h"
+#include "cs_memory.h"
 #include "cs_output.h"
 
 #include <http_connection.h>
@@ -30,8 +31,25 @@
 /* How long an idle connection may stay open once the child stops.            */
 #define STOP_IDLE apr_time_from_sec(2)
 
-/* How long nothing happens until memory is given back.                       */
+/* How long nothing happens until others may have its memory.                 */
 #define TRIM_AFTER apr_time_from_sec(1)
+
+/* ---- memory ------------------------------------------------------------ */
+
+static void lend_memory(cs_park *park)
+{
+    if (park->lean) {
+        park->lean = 0;
+        cs_memory_lend(apr_pool_allocator_get(park->c->pool));
+    }
+}
+
+static void reclaim_memory(cs_park *park)
+{
+    park->trimmed = 1;
+    park->lean = 1;
+    cs_memory_reclaim(apr_pool_allocator_get(park->c->pool));
+}
 
 /* ---- deadlines --------------------------------------------------------- */
 
@@ -66,8 +84,7 @@ static int time_is_up(cs_park *park, unsigned signals)
         return 1;
     }
     if (!park->trimmed) {
-        park->trimmed = 1;
-        cs_park_trim(park);
+        reclaim_memory(park);
     }
     cs_loop_timer_set(park, park->deadline);
     return 0;
@@ -107,7 +124,8 @@ static cs_step wait_for_output(cs_park *park)
     return CS_STEP_PARK;
 }
 
-cs_step cs_park_after_answer(cs_park *park)
+/* Go on after an answer: flush, close, serve what is there, or idle. */
+static cs_step send_answer(cs_park *park)
 {
     conn_rec *c = park->c;
     apr_status_t rv = cs_park_flush(park);
@@ -129,13 +147,23 @@ cs_step cs_park_after_answer(cs_park *park)
     return CS_STEP_PARK;
 }
 
+/* A peer that is woken by its answer and finds the others there, too, sleeps
+ * less often, and waking it costs as much as writing to it. So the filters hold
+ * an answer until what came with it is answered as well. */
+static cs_step answer_later(cs_park *park)
+{
+    park->phase = CS_PHASE_FLUSH;
+    park->deadline = 0;
+    return CS_STEP_SEND;
+}
+
 static cs_step step_flush(cs_park *park, unsigned signals)
 {
     if (time_is_up(park, signals)) {
         park->c->aborted = 1;
         return cs_park_close(park);
     }
-    return cs_park_after_answer(park);
+    return send_answer(park);
 }
 
 cs_step cs_park_end_request(cs_park *park, int result)
@@ -146,7 +174,7 @@ cs_step cs_park_end_request(cs_park *park, int result)
     cs_park_note_timeouts(park, r);
     ap_die(result, r);
     ap_process_request_after_handler(r);
-    return cs_park_after_answer(park);
+    return answer_later(park);
 }
 
 /* ---- held requests ----------------------------------------------------- */
@@ -172,6 +200,7 @@ static int answer_held(cs_park *park, cs_wait_reason reason)
     request_rec *r = park->r;
     int result;
 
+    lend_memory(park);
     apr_thread_mutex_lock(r->invoke_mtx);
     result = park->ops->answer(r, park->baton, reason);
     apr_thread_mutex_unlock(r->invoke_mtx);
@@ -227,7 +256,7 @@ static cs_step after_serving(cs_park *park, int rc)
         return park->r != NULL ? CS_STEP_PARK : cs_park_close(park);
     case CONN_STATE_WRITE_COMPLETION:
     case CONN_STATE_KEEPALIVE:
-        return cs_park_after_answer(park);
+        return answer_later(park);
     default:
         return cs_park_close(park);
     }
@@ -237,6 +266,7 @@ static cs_step serve(cs_park *park)
 {
     conn_rec *c = park->c;
 
+    lend_memory(park);
     park->r = NULL;
     c->cs->state = CONN_STATE_PROCESSING;
     c->cs->sense = CONN_SENSE_DEFAULT;
@@ -337,7 +367,7 @@ cs_step cs_park_step(cs_park *park)
     case CS_PHASE_FINISH:
         return cs_park_end_request(park, OK);
     case CS_PHASE_HANDOVER:
-        return cs_park_after_answer(park);
+        return answer_later(park);
     case CS_PHASE_FLUSH:
         return step_flush(park, signals);
     case CS_PHASE_HEAD:

@@ -74,6 +74,7 @@ typedef enum {
 typedef enum {
     CS_STEP_PARK, /* nothing until the next signal                      */
     CS_STEP_RUN,  /* step again, behind the others in the run queue     */
+    CS_STEP_SEND, /* step again once others are answered, too           */
     CS_STEP_GIVEN /* somebody else owns it now                          */
 } cs_step;
 
@@ -91,7 +92,8 @@ typedef struct cs_park {
     unsigned secure : 1;     /* TLS: the socket does not tell all       */
     unsigned watch_out : 1;  /* epoll reports writability               */
     unsigned head_begun : 1; /* the deadline is that of a whole head    */
-    unsigned trimmed : 1;    /* memory was given back since it waits    */
+    unsigned trimmed : 1;    /* its memory was looked at since it waits */
+    unsigned lean : 1;       /* what it did not use was taken from it   */
     unsigned retry : 1;      /* the queue was busy: look again soon     */
 
     conn_rec *c;
@@ -187,14 +189,8 @@ int cs_park_runs_hooks(const cs_park *park);
 /** The request is answered: end it, then go on with the connection. */
 cs_step cs_park_end_request(cs_park *park, int result);
 
-/** Go on after an answer: flush, close, serve what is there, or idle. */
-cs_step cs_park_after_answer(cs_park *park);
-
 /** Have the record told when its deadline comes, or when it is to be trimmed. */
 void cs_park_set_timer(cs_park *park);
-
-/** Give memory back that the connection keeps for its next request. */
-void cs_park_trim(cs_park *park);
 
 /** Wait for a signal until now + interval at the latest. */
 void cs_park_set_deadline(cs_park *park, apr_interval_time_t interval);

@@ -12,6 +12,7 @@
 #include "cs_config.h"
 #include "cs_handover.h"
 #include "cs_loop.h"
+#include "cs_memory.h"
 #include "cs_park.h"
 #include "cs_private.h"
 
@@ -23,13 +24,6 @@
 #include <mpm_common.h>
 #include <http_config.h>
 #include <apr_portable.h>
-
-/* What an adopted connection may keep allocated between requests, bytes. A
- * request takes five or six nodes of 8 KiB; if they were not kept, each would
- * be mapped and unmapped again. What is kept goes once nothing has happened
- * for a while, see cs_park_trim().                                           */
-#define KEEP_ALLOCATED 65536
-#define NODE_SIZE      8192 /* the least that APR's allocator takes       */
 
 /* Requests of one connection, all to publish, before it is adopted.          */
 #define PUBLISHES_BEFORE_ADOPTION 2
@@ -151,7 +145,7 @@ static void take_over(cs_park *park)
     apr_socket_timeout_set(park->socket, 0);
     cs_input_open(&park->input, park->c);
     park->secure = park->input.secure;
-    apr_allocator_max_free_set(apr_pool_allocator_get(park->c->pool), KEEP_ALLOCATED);
+    cs_memory_bound(apr_pool_allocator_get(park->c->pool));
 }
 
 void cs_park_on_suspend(conn_rec *c, request_rec *r)
@@ -174,30 +168,6 @@ void cs_park_on_suspend(conn_rec *c, request_rec *r)
         cs_park_own(park);
         cs_loop_run(park);
     }
-}
-
-/* APR's allocator cannot be told to give back what it keeps: so all that it
- * may keep is taken from it, and comes back while it may keep nothing. */
-void cs_park_trim(cs_park *park)
-{
-    apr_allocator_t *allocator = apr_pool_allocator_get(park->c->pool);
-    apr_memnode_t *taken = NULL;
-    int i;
-
-    for (i = 0; i < KEEP_ALLOCATED / NODE_SIZE; i++) {
-        apr_memnode_t *node = apr_allocator_alloc(allocator, NODE_SIZE / 2);
-
-        if (node == NULL) {
-            break;
-        }
-        node->next = taken;
-        taken = node;
-    }
-    apr_allocator_max_free_set(allocator, 1);
-    if (taken != NULL) {
-        apr_allocator_free(allocator, taken);
-    }
-    apr_allocator_max_free_set(allocator, KEEP_ALLOCATED);
 }
 
 /* ---- publishers -------------------------------------------------------- */

@@ -102,7 +102,7 @@ static void tell_preferences(request_rec *r, const poll_request *poll)
     else if (poll->wait >= 0) {
         text = apr_palloc(r->pool, 32);
         memcpy(text, "wait=", 5);
-        end = text + 5 + cs_response_number((apr_uint64_t)poll->wait, text + 5);
+        end = text + 5 + csq_number_format((apr_uint64_t)poll->wait, text + 5);
         *end = '\0';
         apr_table_setn(r->headers_out, "Preference-Applied", text);
     }
@@ -148,7 +148,7 @@ static void note_wait(request_rec *r, const poll_request *poll)
 {
     char *text = apr_palloc(r->pool, 24);
 
-    text[cs_response_number((apr_uint64_t)(apr_time_now() - poll->began), text)] = '\0';
+    text[csq_number_format((apr_uint64_t)(apr_time_now() - poll->began), text)] = '\0';
     apr_table_setn(r->notes, "commserver-wait", text);
 }
 

@@ -15,9 +15,6 @@
 
 #define LITERAL(out, text) write_bytes(out, text, sizeof(text) - 1)
 
-/* Digits of the largest 64-bit number.                                      */
-#define NUMBER_TEXT 20
-
 static char *write_bytes(char *out, const char *data, apr_size_t len)
 {
     memcpy(out, data, len);
@@ -26,19 +23,7 @@ static char *write_bytes(char *out, const char *data, apr_size_t len)
 
 static char *write_number(char *out, apr_uint64_t value)
 {
-    char digits[NUMBER_TEXT];
-    int i = NUMBER_TEXT;
-
-    do {
-        digits[--i] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    return write_bytes(out, digits + i, (apr_size_t)(NUMBER_TEXT - i));
-}
-
-apr_size_t cs_response_number(apr_uint64_t value, char *out)
-{
-    return (apr_size_t)(write_number(out, value) - out);
+    return out + csq_number_format(value, out);
 }
 
 /* ---- strings ----------------------------------------------------------- */
@@ -166,7 +151,7 @@ apr_size_t cs_response_batch_size(const csq_batch *batch)
 
     if (csq_batch_gap(batch, &gap, &gaps)) {
         for (i = 0; i < gaps; i++)
-            size += string_size(gap[i].app) + NUMBER_TEXT + 2;
+            size += string_size(gap[i].app) + CSQ_NUMBER_TEXT + 2;
     }
     for (i = 0; i < n; i++) {
         const csq_view *view = csq_batch_get(batch, i);

@@ -55,7 +55,4 @@ char *cs_response_status(const csq_stats *stats, apr_pool_t *p, apr_size_t *out_
 /** UTC, RFC 3339 with milliseconds. */
 void cs_response_time(apr_time_t time, char out[CS_TIME_TEXT]);
 
-/** Decimal digits. @return bytes written, at most 20; no NUL behind them. */
-apr_size_t cs_response_number(apr_uint64_t value, char *out);
-
 #endif

@@ -9,6 +9,7 @@
  */
 #include "cs_compat.h"
 #include "cs_send.h"
+#include "cs_answer.h"
 #include "cs_lifecycle.h"
 #include "cs_output.h"
 #include "cs_private.h"
@@ -49,6 +50,7 @@ static int send_body(request_rec *r, int status, const char *type, const char *b
     ap_set_content_type(r, type);
     APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_pool_create(body, len, r->pool, list));
     APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_eos_create(list));
+    cs_answer_head(r, (apr_off_t)len, brigade);
     return cs_output_pass(r, brigade);
 }
 
@@ -59,8 +61,11 @@ int cs_send_json(request_rec *r, int status, char *buffer, apr_size_t len)
 
 int cs_send_empty(request_rec *r, int status)
 {
+    apr_bucket_brigade *brigade = apr_brigade_create(r->pool,
+                                                     r->connection->bucket_alloc);
+
     set_common(r, status);
-    return OK;
+    return cs_answer_head(r, -1, brigade) ? cs_output_pass(r, brigade) : OK;
 }
 
 void cs_send_retry_after(request_rec *r, unsigned least, unsigned spread)
@@ -72,7 +77,7 @@ void cs_send_number(request_rec *r, const char *field, apr_int64_t value)
 {
     char *text = apr_palloc(r->pool, 24);
 
-    text[cs_response_number((apr_uint64_t)value, text)] = '\0';
+    text[csq_number_format((apr_uint64_t)value, text)] = '\0';
     apr_table_setn(r->headers_out, field, text);
 }
 

@@ -173,6 +173,11 @@ apr_status_t csq_client_check(const char *name, apr_size_t len);
 
 void csq_id_format(const unsigned char id[CSQ_ID_BYTES], char out[CSQ_ID_TEXT + 1]);
 
+#define CSQ_NUMBER_TEXT 20   /* digits of the largest number                 */
+
+/** Decimal digits, no NUL. @return how many. */
+apr_size_t csq_number_format(apr_uint64_t value, char out[CSQ_NUMBER_TEXT]);
+
 typedef struct csq_cursor {
     apr_uint64_t epoch;
     apr_uint64_t sequence;
@@ -344,13 +349,19 @@ apr_status_t csq_waiter_remove(csq *q, const csq_key *key, csq_waiter waiter);
 /* ---- doorbells: one a server process --------------------------------- */
 
 /* A slot is held by one process for life. Appends to a queue on which one of
- * its waiters is registered put the waiter's number on the slot's list and
- * make the doorbell's descriptor readable.                                  */
+ * its waiters is registered put the waiter's number on the slot's list and,
+ * while the process listens, make the doorbell's descriptor readable. So a
+ * process goes round like this:
+ *
+ *     csq_slot_listen(); csq_slot_take(); wait; csq_slot_mute(); work
+ *
+ * and may csq_slot_take() at any time. Nobody pays for a system call to wake
+ * one that is awake.                                                        */
 typedef struct csq_slot csq_slot;
 
 /**
  * Claim a free slot (or that of a process that died) and open its doorbell.
- * Once in a process, after the fork; `pool` gives it back.
+ * Once in a process, after the fork; `pool` gives it back. It listens.
  * @return APR_SUCCESS, CSQ_NO_SLOT, CSQ_CLOSED, else APR's own.
  */
 apr_status_t csq_slot_claim(csq *q, apr_pool_t *pool, csq_slot **out_slot);
@@ -361,11 +372,20 @@ int csq_slot_descriptor(const csq_slot *slot);
 /** The waiter that `number` stands for; never 0. */
 csq_waiter csq_waiter_make(const csq_slot *slot, apr_uint32_t number);
 
+/** From now on the next ring makes the descriptor readable. Before it waits
+ *  the process takes from the list once more: what was put there before this
+ *  call may have made nothing readable. One thread at a time, as for the two
+ *  that follow. */
+void csq_slot_listen(csq_slot *slot);
+
+/** Until csq_slot_listen() nobody need ring.
+ *  @param readable  the descriptor was found readable: it is emptied */
+void csq_slot_mute(csq_slot *slot, int readable);
+
 /**
- * Take what was rung since the last call: clears the doorbell, then reads the
- * list. One thread at a time. Call it once a second even if the descriptor is
- * silent: a process may have died between the list and the doorbell. Numbers
- * that the caller does not know are to be ignored.
+ * Take what was put on the list since the last call. Call it once a second
+ * even if the descriptor is silent: a process may have died between the list
+ * and the doorbell. Numbers that the caller does not know are to be ignored.
  * @param out_all  set when the list overflowed: look at all your waiters
  * @return numbers written to `out_numbers`; equal to max: call again.
  */

@@ -62,6 +62,19 @@ apr_status_t csq_client_check(const char *name, apr_size_t len)
     return APR_SUCCESS;
 }
 
+apr_size_t csq_number_format(apr_uint64_t value, char out[CSQ_NUMBER_TEXT])
+{
+    char digits[CSQ_NUMBER_TEXT];
+    int i = CSQ_NUMBER_TEXT;
+
+    do {
+        digits[--i] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    memcpy(out, digits + i, (size_t)(CSQ_NUMBER_TEXT - i));
+    return (apr_size_t)(CSQ_NUMBER_TEXT - i);
+}
+
 void csq_id_format(const unsigned char id[CSQ_ID_BYTES], char out[CSQ_ID_TEXT + 1])
 {
     static const char digits[] =

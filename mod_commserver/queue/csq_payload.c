@@ -86,14 +86,42 @@ static int must_escape(unsigned char c)
     return c < 0x20 || c == '"' || c == '\\';
 }
 
+#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
+
+/* Whether one of eight bytes is below `least` (at most 0x80). */
+static int has_below(uint64_t eight, unsigned least)
+{
+    return ((eight - EACH_BYTE(least)) & ~eight & EACH_BYTE(0x80)) != 0;
+}
+
+static int has_escape(uint64_t eight)
+{
+    return has_below(eight, 0x20) || has_below(eight ^ EACH_BYTE('"'), 1)
+           || has_below(eight ^ EACH_BYTE('\\'), 1);
+}
+
+/* Where the next byte that must be escaped is, from `from` on; len: nowhere. */
+static size_t find_escape(const char *body, size_t from, size_t len)
+{
+    uint64_t eight;
+
+    for (; len - from >= sizeof eight; from += sizeof eight) {
+        memcpy(&eight, body + from, sizeof eight);
+        if (has_escape(eight))
+            break;
+    }
+    while (from < len && !must_escape((unsigned char)body[from]))
+        from++;
+    return from;
+}
+
 static size_t quoted_length(const char *body, size_t len)
 {
     size_t total = len + 2;
     size_t i;
 
-    for (i = 0; i < len; i++)
-        if (must_escape((unsigned char)body[i]))
-            total += short_escape((unsigned char)body[i]) ? 1 : 5;
+    for (i = find_escape(body, 0, len); i < len; i = find_escape(body, i + 1, len))
+        total += short_escape((unsigned char)body[i]) ? 1 : 5;
     return total;
 }
 
@@ -123,9 +151,7 @@ static const char *quote_text(const char *body, size_t len, apr_pool_t *pool,
     size_t i;
 
     *out++ = '"';
-    for (i = 0; i < len; i++) {
-        if (!must_escape((unsigned char)body[i]))
-            continue;
+    while ((i = find_escape(body, from, len)) < len) {
         memcpy(out, body + from, i - from);
         out = put_escaped(out + (i - from), (unsigned char)body[i]);
         from = i + 1;

@@ -4,7 +4,12 @@
  * Writer: put the number on the slot's ring (under the shard's lock, so that
  * a death in between is repaired by ringing everybody); give the lock back;
  * set `bell`; whoever changes it from 0 writes one byte into the FIFO.
- * Reader: empty the FIFO, clear `bell`, then read the ring.
+ * Reader, before it sleeps: clear `bell`, then read the ring; whatever is put
+ * there later finds it cleared. Reader, when it is awake: set `bell` itself,
+ * so that nobody writes while it reads the ring between other work anyway.
+ *
+ * The FIFO is emptied only when it is readable. A byte that comes late, from a
+ * writer that had set `bell` long before it wrote, wakes once in vain.
  *
  * `bell` holds the time of ringing: one that has been set for long is rung
  * again, since its writer may have died before it wrote. A number is taken
@@ -324,6 +329,18 @@ static void empty_fifo(int fd)
     while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
 }
 
+void csq_slot_listen(csq_slot *slot)
+{
+    __atomic_store_n(&slot->shared->bell, 0, __ATOMIC_SEQ_CST);
+}
+
+void csq_slot_mute(csq_slot *slot, int readable)
+{
+    __atomic_store_n(&slot->shared->bell, coarse_milliseconds(), __ATOMIC_SEQ_CST);
+    if (readable)
+        empty_fifo(slot->fd);
+}
+
 int csq_slot_take(csq_slot *slot, apr_uint32_t *out_numbers, int max, int *out_all)
 {
     csq_slot_shared *shared = slot->shared;
@@ -332,9 +349,8 @@ int csq_slot_take(csq_slot *slot, apr_uint32_t *out_numbers, int max, int *out_a
     uint64_t entry;
     int n = 0;
 
-    empty_fifo(slot->fd);
-    __atomic_store_n(&shared->bell, 0, __ATOMIC_SEQ_CST);
-    *out_all = (int)__atomic_exchange_n(&shared->all, 0, __ATOMIC_SEQ_CST);
+    *out_all = __atomic_load_n(&shared->all, __ATOMIC_SEQ_CST)
+               && __atomic_exchange_n(&shared->all, 0, __ATOMIC_SEQ_CST);
     head = shared->head;
     tail = __atomic_load_n(&shared->tail, __ATOMIC_SEQ_CST);
     if (tail - head > CSQ_RING) {
@@ -348,7 +364,8 @@ int csq_slot_take(csq_slot *slot, apr_uint32_t *out_numbers, int max, int *out_a
         else
             *out_all = 1;
     }
-    __atomic_store_n(&shared->head, head, __ATOMIC_SEQ_CST);
+    if (head != shared->head)
+        __atomic_store_n(&shared->head, head, __ATOMIC_SEQ_CST);
     return n;
 }
 

@@ -308,7 +308,7 @@ static void wait_and_read(int number)
         fail_child("wait", rv);
     __atomic_store_n(&shared->started, 1, __ATOMIC_RELEASE);
     p.fd = csq_slot_descriptor(slot);
-    if (poll(&p, 1, 20000) != 1 || csq_slot_take(slot, numbers, 4, &all) != 1)
+    if (poll(&p, 1, 20000) != 1 || hear(slot, numbers, 4, &all) != 1)
         _exit(2);
     __atomic_store_n(&shared->number, numbers[0], __ATOMIC_RELEASE);
     rv = wait_for("alice", csq_waiter_make(slot, (apr_uint32_t)number), 1);

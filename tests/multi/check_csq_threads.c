@@ -64,7 +64,7 @@ static unsigned read_many(void)
         if (rv != CSQ_EMPTY || total == WRITERS * EACH)
             continue;
         ck_assert_int_eq(poll(&p, 1, 20000), 1);
-        csq_slot_take(slot, numbers, 8, &all);
+        hear(slot, numbers, 8, &all);
     }
     what.max_messages = 0;
     what.waiter = 0;

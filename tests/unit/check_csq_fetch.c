@@ -367,14 +367,14 @@ START_TEST(an_append_rings_the_waiter_once)
     ck_ok(put("alice", "x"));
     ck_ok(put("alice", "y"));
     ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 1);
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 8, &all), 1);
+    ck_assert_int_eq(hear(slot, numbers, 8, &all), 1);
     ck_assert_uint_eq(numbers[0], 42);
     ck_assert_int_eq(all, 0);
     ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 0);
     ck_ok(wait_for("alice", csq_waiter_make(slot, 42), 1));
     ck_assert_uint_eq(csq_batch_count(fx.batch), 2);
     ck_ok(put("alice", "z"));
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 8, &all), 0);
+    ck_assert_int_eq(hear(slot, numbers, 8, &all), 0);
 }
 END_TEST
 
@@ -392,13 +392,13 @@ START_TEST(a_newer_waiter_replaces_and_rings_the_older)
     two = csq_waiter_make(slot, 2);
     ck_status(wait_for("alice", one, 0), CSQ_EMPTY);
     ck_status(wait_for("alice", two, 0), CSQ_EMPTY);
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 8, &all), 1);
+    ck_assert_int_eq(hear(slot, numbers, 8, &all), 1);
     ck_assert_uint_eq(numbers[0], 1);
     ck_status(wait_for("alice", one, 1), CSQ_REPLACED);
     ck_status(csq_waiter_remove(fx.q, &key, one), CSQ_REPLACED);
     ck_ok(put("alice", "x"));
     ck_status(wait_for("alice", one, 1), CSQ_REPLACED);
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 8, &all), 1);
+    ck_assert_int_eq(hear(slot, numbers, 8, &all), 1);
     ck_assert_uint_eq(numbers[0], 2);
     ck_ok(wait_for("alice", two, 1));
     ck_ok(csq_waiter_remove(fx.q, &key, two));
@@ -421,7 +421,7 @@ START_TEST(a_waiter_that_left_is_not_rung)
     ck_ok(csq_client_info_get(fx.q, &key, &info));
     ck_assert_int_eq(info.waiting, 0);
     ck_ok(put("alice", "x"));
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 8, &all), 0);
+    ck_assert_int_eq(hear(slot, numbers, 8, &all), 0);
     ck_assert_int_eq(all, 0);
 }
 END_TEST

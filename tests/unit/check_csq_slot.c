@@ -58,7 +58,7 @@ START_TEST(a_waiter_of_an_earlier_owner_is_nobody)
     ck_assert_int_eq(csq_waiter_alive(fx.q, old), 0);
     ring(old);
     ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 0);
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 4, &all), 0);
+    ck_assert_int_eq(hear(slot, numbers, 4, &all), 0);
     ck_assert_int_eq(all, 0);
 }
 END_TEST
@@ -87,7 +87,7 @@ START_TEST(numbers_come_in_order_and_in_parts)
         ring(csq_waiter_make(slot, (apr_uint32_t)i));
     ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 1);
     do {
-        got = csq_slot_take(slot, numbers, 64, &all);
+        got = hear(slot, numbers, 64, &all);
         ck_assert_int_eq(all, 0);
         for (i = 0; i < got; i++)
             ck_assert_uint_eq(numbers[i], (unsigned)n++);
@@ -107,15 +107,52 @@ START_TEST(an_overflow_says_look_at_everything)
     ck_ok(csq_slot_claim(fx.q, fx.pool, &slot));
     for (i = 0; i < CSQ_RING; i++)
         ring(csq_waiter_make(slot, (apr_uint32_t)i));
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 2 * CSQ_RING, &all), CSQ_RING);
+    ck_assert_int_eq(hear(slot, numbers, 2 * CSQ_RING, &all), CSQ_RING);
     ck_assert_int_eq(all, 0);
     for (i = 0; i < CSQ_RING + 1; i++)
         ring(csq_waiter_make(slot, (apr_uint32_t)i));
-    csq_slot_take(slot, numbers, 2 * CSQ_RING, &all);
+    hear(slot, numbers, 2 * CSQ_RING, &all);
     ck_assert_int_eq(all, 1);
     ring(csq_waiter_make(slot, 5));
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 2 * CSQ_RING, &all), 1);
+    ck_assert_int_eq(hear(slot, numbers, 2 * CSQ_RING, &all), 1);
     ck_assert_int_eq(all, 0);
+}
+END_TEST
+
+START_TEST(who_is_awake_is_not_rung_and_misses_nothing)
+{
+    csq_slot *slot;
+    apr_uint32_t numbers[8];
+    int all;
+
+    ck_ok(csq_slot_claim(fx.q, fx.pool, &slot));
+    csq_slot_mute(slot, 0);
+    ring(csq_waiter_make(slot, 1));
+    ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 0);
+    ck_assert_int_eq(csq_slot_take(slot, numbers, 8, &all), 1);
+    ck_assert_uint_eq(numbers[0], 1);
+    ring(csq_waiter_make(slot, 2));
+    csq_slot_listen(slot);
+    ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 0);
+    ck_assert_int_eq(csq_slot_take(slot, numbers, 8, &all), 1);
+    ck_assert_uint_eq(numbers[0], 2);
+    ring(csq_waiter_make(slot, 3));
+    ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 1);
+}
+END_TEST
+
+/* A writer that had set the bell long before, and writes only now. */
+START_TEST(a_late_byte_wakes_once)
+{
+    csq_slot *slot;
+
+    ck_ok(csq_slot_claim(fx.q, fx.pool, &slot));
+    ring(csq_waiter_make(slot, 1));
+    csq_slot_mute(slot, 0);
+    csq_slot_listen(slot);
+    ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 1);
+    csq_slot_mute(slot, 1);
+    ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 0);
 }
 END_TEST
 
@@ -130,7 +167,7 @@ START_TEST(a_place_that_was_never_filled_says_look_at_everything)
     ring(csq_waiter_make(slot, 1));
     fx.q->slots[0].tail++;
     ring(csq_waiter_make(slot, 2));
-    ck_assert_int_eq(csq_slot_take(slot, numbers, 8, &all), 2);
+    ck_assert_int_eq(hear(slot, numbers, 8, &all), 2);
     ck_assert_uint_eq(numbers[0], 1);
     ck_assert_uint_eq(numbers[1], 2);
     ck_assert_int_eq(all, 1);
@@ -158,7 +195,7 @@ START_TEST(closing_rings_everybody)
     ck_ok(csq_slot_claim(fx.q, fx.pool, &slot));
     csq_close(fx.q);
     ck_assert_int_eq(readable(csq_slot_descriptor(slot)), 1);
-    csq_slot_take(slot, numbers, 8, &all);
+    hear(slot, numbers, 8, &all);
     ck_assert_int_eq(all, 1);
 }
 END_TEST
@@ -176,6 +213,8 @@ int main(void)
     tcase_add_test(tc, made_up_waiters_harm_nothing);
     tcase_add_test(tc, numbers_come_in_order_and_in_parts);
     tcase_add_test(tc, an_overflow_says_look_at_everything);
+    tcase_add_test(tc, who_is_awake_is_not_rung_and_misses_nothing);
+    tcase_add_test(tc, a_late_byte_wakes_once);
     tcase_add_test(tc, a_place_that_was_never_filled_says_look_at_everything);
     tcase_add_test(tc, a_bell_that_was_never_written_is_rung_again);
     tcase_add_test(tc, closing_rings_everybody);

@@ -125,6 +125,13 @@ apr_status_t wait_for(const char *client, csq_waiter waiter, int resume)
     return fetch(client, &what);
 }
 
+int hear(csq_slot *slot, apr_uint32_t *out_numbers, int max, int *out_all)
+{
+    csq_slot_mute(slot, 1);
+    csq_slot_listen(slot);
+    return csq_slot_take(slot, out_numbers, max, out_all);
+}
+
 const char *text_of(unsigned i)
 {
     const csq_view *view = csq_batch_get(fx.batch, i);

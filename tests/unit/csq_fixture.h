@@ -46,6 +46,8 @@ apr_status_t get_max(const char *client, const csq_cursor *after, unsigned max);
 /** Acknowledge `after`, then read. */
 apr_status_t acknowledge(const char *client, const csq_cursor *after);
 apr_status_t wait_for(const char *client, csq_waiter waiter, int resume);
+/** Come back from waiting: what was rung, and listen again. */
+int hear(csq_slot *slot, apr_uint32_t *out_numbers, int max, int *out_all);
 /** The text of message i without its quotes. */
 const char *text_of(unsigned i);
 csq_cursor cursor_now(void);
