@@ -16,6 +16,7 @@
 #include "cs_config.h"
 #include "cs_handover.h"
 #include "cs_lifecycle.h"
+#include "cs_memory.h"
 
 #include <ap_mpm.h>
 
@@ -277,6 +278,7 @@ static void keep_up(apr_time_t now)
         csq_slot_waiting_set(cs_loop.slot,
                              __atomic_load_n(&cs_loop.held, __ATOMIC_RELAXED));
         cs_park_bury(now);
+        cs_memory_upkeep();
         note_connections();
         cs_lifecycle_upkeep(apr_time_now());
     }

@@ -29,6 +29,7 @@ static struct {
     pthread_mutex_t lock;
     apr_memnode_t *nodes;
     unsigned node_count;
+    unsigned node_least; /* of them since the last upkeep                */
     buffer *buffers;
     unsigned buffer_count;
 } spare = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -85,6 +86,9 @@ void cs_memory_lend(apr_allocator_t *allocator)
     }
     spare.nodes = node;
     spare.node_count -= n;
+    if (spare.node_count < spare.node_least) {
+        spare.node_least = spare.node_count;
+    }
     pthread_mutex_unlock(&spare.lock);
     if (last != NULL) {
         last->next = NULL;
@@ -147,4 +151,38 @@ void cs_memory_reclaim(apr_allocator_t *allocator)
     keep_spare(&usual);
     give_to_kernel(allocator, usual);
     give_to_kernel(allocator, excess);
+}
+
+/* ---- upkeep ----------------------------------------------------------------- */
+
+/* Half of what lay idle: a quiet second may be followed by a busy one. */
+static apr_memnode_t *take_idle(void)
+{
+    apr_memnode_t *list = NULL;
+    unsigned n;
+
+    pthread_mutex_lock(&spare.lock);
+    for (n = (spare.node_least + 1) / 2; n > 0; n--) {
+        apr_memnode_t *node = spare.nodes;
+
+        spare.nodes = node->next;
+        spare.node_count--;
+        node->next = list;
+        list = node;
+    }
+    spare.node_least = spare.node_count;
+    pthread_mutex_unlock(&spare.lock);
+    return list;
+}
+
+void cs_memory_upkeep(void)
+{
+    apr_memnode_t *idle = take_idle();
+    apr_allocator_t *allocator;
+
+    if (idle != NULL && apr_allocator_create(&allocator) == APR_SUCCESS) {
+        apr_allocator_max_free_set(allocator, 1);
+        apr_allocator_free(allocator, idle);
+        apr_allocator_destroy(allocator);
+    }
 }

@@ -5,7 +5,8 @@
  * that while its poll is held, and httpd gives each an allocator of its own,
  * which either keeps what it once had or returns it to the kernel each time.
  * So what a waiting connection does not use is taken from its allocator and
- * lent to those that are busy. The kernel is asked only for what is missing.
+ * lent to those that are busy. The kernel is asked only for what is missing,
+ * and gets back what was in nobody's hands for a while.
  *
  * Any thread; of an allocator and a buffer, only who owns the connection.
  */
@@ -28,5 +29,9 @@ void cs_memory_lend(apr_allocator_t *allocator);
 
 /** Take from it what nothing uses. */
 void cs_memory_reclaim(apr_allocator_t *allocator);
+
+/** Give back to the kernel what nobody has borrowed since the last call.
+ *  Called each second. One thread at a time. */
+void cs_memory_upkeep(void);
 
 #endif

@@ -8,8 +8,10 @@
 #include <apr_general.h>
 #include <apr_pools.h>
 #include <check.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define NODES 32
 
@@ -127,6 +129,58 @@ START_TEST(large_blocks_are_not_shared)
 }
 END_TEST
 
+/* Whether the page is mapped at all. */
+static int is_mapped(const void *place)
+{
+    unsigned char resident;
+    uintptr_t page = (uintptr_t)place & ~(uintptr_t)4095;
+
+    return mincore((void *)page, 4096, &resident) == 0;
+}
+
+static int count_mapped(void **places, int n)
+{
+    int i, mapped = 0;
+
+    for (i = 0; i < n; i++) {
+        mapped += is_mapped(places[i]);
+    }
+    return mapped;
+}
+
+/* An APR whose nodes come from malloc() leaves that to malloc(). */
+static int nodes_are_mappings(void)
+{
+    apr_allocator_t *allocator = make_allocator();
+    void *place;
+
+    run_request(allocator, 1, &place);
+    apr_allocator_destroy(allocator);
+    return !is_mapped(place);
+}
+
+START_TEST(what_nobody_borrows_goes_to_the_kernel)
+{
+    apr_allocator_t *one;
+    void *places[NODES];
+    int i;
+
+    if (!nodes_are_mappings()) {
+        return;
+    }
+    one = make_allocator();
+    run_request(one, 8, places);
+    cs_memory_reclaim(one);
+    cs_memory_upkeep(); /* they are new to it                                    */
+    ck_assert_int_eq(count_mapped(places, 8), 8);
+    for (i = 0; i < 8; i++) {
+        cs_memory_upkeep();
+    }
+    ck_assert_int_eq(count_mapped(places, 8), 0);
+    apr_allocator_destroy(one);
+}
+END_TEST
+
 START_TEST(buffers_are_used_again)
 {
     char *taken[100], *again;
@@ -158,6 +212,7 @@ int main(void)
     tcase_add_test(shared, what_is_in_use_stays);
     tcase_add_test(shared, what_was_lent_in_vain_comes_back);
     tcase_add_test(shared, large_blocks_are_not_shared);
+    tcase_add_test(shared, what_nobody_borrows_goes_to_the_kernel);
     tcase_add_test(shared, buffers_are_used_again);
     suite_add_tcase(suite, shared);
     runner = srunner_create(suite);
