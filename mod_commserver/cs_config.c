@@ -635,6 +635,23 @@ static int path_begins_with(const char *path, const char *base, apr_size_t len)
     return !strncmp(path, base, len) && (path[len] == '/' || path[len] == '\0');
 }
 
+int cs_config_may_be_ours(request_rec *r)
+{
+    const apr_array_header_t *bases = cs_config_server_get(r->server)->bases;
+    const char *path = r->parsed_uri.path;
+    int i;
+
+    if (!path || strchr(path, '%') || strstr(path, "//") || strstr(path, "/."))
+        return 1;
+    for (i = 0; i < bases->nelts; i++) {
+        const cs_base *base = &APR_ARRAY_IDX(bases, i, cs_base);
+
+        if (path_begins_with(path, base->path, base->len))
+            return 1;
+    }
+    return 0;
+}
+
 const char *cs_config_path_info(request_rec *r, cs_kind kind)
 {
     const cs_config_dir *dir = cs_config_dir_get(r);

@@ -95,6 +95,14 @@ cs_kind cs_handler_kind_of(const char *name);
 int cs_handler_is_ours(request_rec *r);
 
 /**
+ * Whether r, of which only the URL is known yet, may be for one of our
+ * handlers: its path is below a plain Location that sets a handler, or is
+ * spelled in a way that has to be decoded to know. What rewriting or a
+ * LocationMatch will make of it is not known.
+ */
+int cs_config_may_be_ours(request_rec *r);
+
+/**
  * The path of r behind the base of its handler: "" or "/...".
  * @return NULL when the base is not known (a LocationMatch without
  *         CommServerBase): the caller answers 500.

@@ -28,6 +28,27 @@ void cs_handover_init(unsigned max)
     handover.max = max > 0 ? max : 1;
 }
 
+static int suspend(cs_park *park, request_rec *r, int begun)
+{
+    r->connection->keepalive = AP_CONN_CLOSE;
+    park->phase = CS_PHASE_HANDOVER;
+    park->r = r;
+    park->begun = begun != 0;
+    return SUSPENDED;
+}
+
+int cs_handover_quick_handler(request_rec *r, int lookup)
+{
+    cs_park *park;
+
+    if (lookup || cs_loop_thread_self() == NULL || r->main != NULL
+        || cs_config_may_be_ours(r)) {
+        return DECLINED;
+    }
+    park = cs_park_of(r->connection);
+    return park != NULL && !park->roundabout ? suspend(park, r, 0) : DECLINED;
+}
+
 int cs_handover_handler(request_rec *r)
 {
     cs_park *park;
@@ -41,13 +62,7 @@ int cs_handover_handler(request_rec *r)
         return DECLINED;
     }
     park = cs_park_of(r->connection);
-    if (park == NULL) {
-        return DECLINED;
-    }
-    r->connection->keepalive = AP_CONN_CLOSE;
-    park->phase = CS_PHASE_HANDOVER;
-    park->r = r;
-    return SUSPENDED;
+    return park != NULL ? suspend(park, r, 1) : DECLINED;
 }
 
 static cs_park *next_waiting(void)
@@ -69,6 +84,21 @@ static cs_park *next_waiting(void)
     return park;
 }
 
+/* From where the event thread left it. */
+static int process(request_rec *r, int begun)
+{
+    int result = DECLINED;
+
+    if (!begun) {
+        result = ap_run_quick_handler(r, 0);
+        if (result == DECLINED) {
+            result = ap_process_request_internal(r);
+            begun = result == OK;
+        }
+    }
+    return begun ? ap_invoke_handler(r) : result;
+}
+
 static void run_request(cs_park *park)
 {
     request_rec *r = park->r;
@@ -78,17 +108,16 @@ static void run_request(cs_park *park)
     cs_park_note_timeouts(park, r);
     apr_socket_timeout_set(park->socket, park->timeout);
     park->c->current_thread = ap_thread_current();
-    apr_thread_mutex_lock(r->invoke_mtx);
-    result = ap_invoke_handler(r);
-    apr_thread_mutex_unlock(r->invoke_mtx);
-    if (result == SUSPENDED) {
-        /* Nobody is left who could resume it. */
-        result = HTTP_INTERNAL_SERVER_ERROR;
-    }
-    ap_die(result, r);
-    ap_process_request_after_handler(r);
-    apr_socket_timeout_set(park->socket, 0);
     park->closing = 1;
+    apr_thread_mutex_lock(r->invoke_mtx);
+    result = process(r, park->begun);
+    apr_thread_mutex_unlock(r->invoke_mtx);
+    if (result != SUSPENDED || park->r == NULL) {
+        /* If another module has suspended it, nobody could resume it. */
+        ap_die(result == SUSPENDED ? HTTP_INTERNAL_SERVER_ERROR : result, r);
+        ap_process_request_after_handler(r);
+    }
+    apr_socket_timeout_set(park->socket, 0);
 }
 
 /* On a worker thread of the MPM. */

@@ -5,6 +5,11 @@
  * on an event thread: the request is given to a worker thread of the MPM, and
  * the connection closes after the answer, so that the client's next request
  * reaches the MPM anew.
+ *
+ * Mostly the URL tells whose a request is. Then no other module's hooks run on
+ * the event thread at all: a renegotiation of TLS, a directory asked for a
+ * password, a cache have a thread that may wait. Where rewriting or a
+ * LocationMatch decide, the request is given away once its handler is known.
  */
 #ifndef CS_HANDOVER_H
 #define CS_HANDOVER_H
@@ -12,6 +17,9 @@
 #include <httpd.h>
 
 #include "cs_park.h"
+
+/** Hook quick_handler, before all others: suspend what is surely not ours. */
+int cs_handover_quick_handler(request_rec *r, int lookup);
 
 /** Hook handler, before all others: suspend what is not ours. */
 int cs_handover_handler(request_rec *r);

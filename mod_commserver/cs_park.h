@@ -95,6 +95,8 @@ typedef struct cs_park {
     unsigned trimmed : 1;    /* its memory was looked at since it waits */
     unsigned lean : 1;       /* what it did not use was taken from it   */
     unsigned retry : 1;      /* the queue was busy: look again soon     */
+    unsigned begun : 1;      /* phase HANDOVER: its handler is known    */
+    unsigned roundabout : 1; /* the URL alone did not tell that it is ours */
 
     conn_rec *c;
     request_rec *r; /* the request that is suspended, or NULL  */

@@ -91,6 +91,7 @@ cs_park *cs_park_get(request_rec *r)
         state->park->fd = fd;
         apr_pool_pre_cleanup_register(c->pool, state->park, connection_cleanup);
     }
+    state->park->roundabout |= !cs_config_may_be_ours(r);
     cs_park_note_timeouts(state->park, r);
     return state->park;
 }
@@ -210,6 +211,7 @@ void cs_park_register_hooks(apr_pool_t *p)
     cs_input_register();
     ap_hook_suspend_connection(cs_park_on_suspend, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_post_read_request(on_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_quick_handler(cs_handover_quick_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(cs_handover_handler, NULL, before_core, APR_HOOK_REALLY_FIRST);
     ap_hook_child_stopping(cs_loop_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 }

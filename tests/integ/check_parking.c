@@ -7,10 +7,6 @@
 
 #include "parking.h"
 
-#define SLOW_CGI                                                                         \
-    "ScriptAlias /cgi/ \"@DIR@/htdocs/\"\n"                                              \
-    "<Directory \"@DIR@/htdocs\">\nRequire all granted\n</Directory>\n"
-
 /* ---- held polls ------------------------------------------------------------ */
 
 START_TEST(a_held_poll_is_answered_by_a_publish)
@@ -211,92 +207,6 @@ START_TEST(a_head_may_come_byte_by_byte)
         ck_assert_int_eq(http_read(c)->status, 201);
     }
     http_close(c);
-    httpd_end(server);
-}
-END_TEST
-
-/* ---- anything else on such a connection ------------------------------------- */
-
-START_TEST(a_page_on_an_adopted_connection_closes_it)
-{
-    httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1, .debian = 1 });
-    http *c = _i ? http_open_tls(server) : http_open(server);
-    http_answer *answer;
-
-    ck_assert_int_eq(
-        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)->status,
-        204);
-    answer = http_call(c, "GET", "/index.html", NULL, NULL, NULL);
-    ck_assert_int_eq(answer->status, 200);
-    ck_assert_str_eq(answer->body, "a page\n");
-    ck_assert_int_eq(answer->keep_alive, 0);
-    ck_assert_int_eq(http_closed(c, 5000), 1);
-    http_close(c);
-    httpd_end(server);
-}
-END_TEST
-
-START_TEST(a_large_page_goes_to_a_slow_reader)
-{
-    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
-    http *c = http_open(server);
-    size_t len = 8 << 20;
-    char *page = malloc(len + 1);
-    http_answer *answer;
-
-    memset(page, 'p', len);
-    page[len] = '\0';
-    httpd_put(server, "htdocs/large.html", page);
-    ck_assert_int_eq(
-        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)->status,
-        204);
-    http_ask(c, "GET", "/large.html", NULL, NULL, NULL);
-    /* While its reader does not read, others are served. */
-    parking_publish(server, "bob", "meanwhile");
-    answer = http_read(c);
-    ck_assert_int_eq(answer->status, 200);
-    ck_assert_uint_eq(answer->len, len);
-    free(page);
-    http_close(c);
-    httpd_end(server);
-}
-END_TEST
-
-START_TEST(a_slow_program_delays_nobody)
-{
-    httpd *server = httpd_start(
-        &(httpd_options){ .children = 1, .modules = "alias cgid", .config = SLOW_CGI });
-    http *slow[3], *held = parking_poll(server, "bob");
-    http_answer *answer;
-    int i;
-
-    /* It ends when the test says so: a file appears. */
-    httpd_put(server, "htdocs/wait.cgi",
-              "#!/bin/sh\nuntil [ -e \"${0%/*}/go\" ]; do sleep 0.05; done\n"
-              "printf 'Content-Type: text/plain\\n\\ndone\\n'\n");
-    process_must((const char *const[]){
-        "chmod", "755", support_text("%s/htdocs/wait.cgi", httpd_directory(server)),
-        NULL });
-    for (i = 0; i < 3; i++) {
-        slow[i] = http_open(server);
-        ck_assert_int_eq(
-            http_call(slow[i], "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
-                ->status,
-            204);
-        http_ask(slow[i], "GET", "/cgi/wait.cgi", NULL, NULL, NULL);
-    }
-    parking_await(server, 1);
-    parking_publish(server, "bob", "not delayed");
-    parking_expect(http_read(held), "not delayed");
-    ck_assert_ptr_null(http_try(slow[0], 1));
-    httpd_put(server, "htdocs/go", "");
-    for (i = 0; i < 3; i++) {
-        answer = http_read(slow[i]);
-        ck_assert_int_eq(answer->status, 200);
-        ck_assert_str_eq(answer->body, "done\n");
-        http_close(slow[i]);
-    }
-    http_close(held);
     httpd_end(server);
 }
 END_TEST
@@ -554,9 +464,6 @@ int main(void)
     tcase_add_loop_test(held, a_head_may_come_byte_by_byte, 0, 2);
     tcase_add_test(held, a_child_parks_only_as_many_as_it_may);
     suite_add_tcase(suite, held);
-    tcase_add_loop_test(other, a_page_on_an_adopted_connection_closes_it, 0, 2);
-    tcase_add_test(other, a_large_page_goes_to_a_slow_reader);
-    tcase_add_test(other, a_slow_program_delays_nobody);
     tcase_add_test(other, a_publisher_is_adopted_on_its_second_publish);
     suite_add_tcase(suite, other);
     tcase_add_loop_test(bodies, bodies_of_all_sizes_on_an_adopted_connection, 0, 2);
