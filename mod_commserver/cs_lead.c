@@ -87,8 +87,20 @@ static void settle(cs_park *park, cs_step step)
     }
 }
 
+/* Once httpd has taken its place from the connection, ours is given to it. */
+static void give_place(cs_park *park)
+{
+    if (!park->placeless) {
+        park->placeless = __atomic_load_n(&park->c->sbh, __ATOMIC_ACQUIRE) == NULL;
+    }
+    if (park->placeless) {
+        park->c->sbh = self->place;
+    }
+}
+
 static void take_step(cs_park *park)
 {
+    give_place(park);
     park->c->current_thread = self->thread;
     park->c->id = FIRST_CONNECTION_ID + (self - cs_loop.threads);
     settle(park, cs_park_step(park));
@@ -232,6 +244,20 @@ static void lead(void)
             return;
         }
         cs_loop_poll();
+    }
+}
+
+void cs_lead_idle(void)
+{
+    cs_board_idle(self->place);
+}
+
+void cs_lead_upkeep(void)
+{
+    if (self->place == NULL) {
+        pthread_mutex_lock(&cs_loop.lock);
+        self->place = cs_board_take(cs_loop.pool, (int)(self - cs_loop.threads));
+        pthread_mutex_unlock(&cs_loop.lock);
     }
 }
 
@@ -392,7 +418,9 @@ static void *APR_THREAD_FUNC thread_main(apr_thread_t *thread, void *data)
     while (become_leader()) {
         lead();
         run_kept();
+        cs_board_idle(self->place);
     }
+    cs_board_leave(self->place);
     return NULL;
 }
 

@@ -279,6 +279,7 @@ static void keep_up(apr_time_t now)
                              __atomic_load_n(&cs_loop.held, __ATOMIC_RELAXED));
         cs_park_bury(now);
         cs_memory_upkeep();
+        cs_lead_upkeep();
         note_connections();
         cs_lifecycle_upkeep(apr_time_now());
     }
@@ -316,6 +317,9 @@ void cs_loop_poll(void)
     csq_slot_listen(cs_loop.slot);
     cs_loop_hear();
     timeout = nothing_to_run() ? sleep_time(cs_loop_now()) : 0;
+    if (timeout > 0) {
+        cs_lead_idle();
+    }
     count = epoll_wait(cs_loop.epoll, events, EVENTS_AT_ONCE, timeout);
     __atomic_store_n(&cs_loop.asleep, 0, __ATOMIC_SEQ_CST);
     hear_events(events, count);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "cs_board.h"
 #include "cs_loop.h"
 #include "cs_timer.h"
 
@@ -15,8 +16,9 @@
 
 typedef struct cs_loop_thread {
     apr_thread_t *thread;
-    pid_t id;        /* of the kernel's thread                 */
-    clockid_t clock; /* processor time it has used             */
+    pid_t id;              /* of the kernel's thread                 */
+    clockid_t clock;       /* processor time it has used             */
+    ap_sb_handle_t *place; /* on the scoreboard; NULL: none        */
 } cs_loop_thread;
 
 /* Of the child. `lock` is innermost: nothing is called while it is held but
@@ -89,6 +91,12 @@ apr_status_t cs_lead_start(void);
 
 /** All threads return; waits for them. */
 void cs_lead_end(void);
+
+/** The leader, each second: what it could not have before. */
+void cs_lead_upkeep(void);
+
+/** The leader is about to wait. */
+void cs_lead_idle(void);
 
 /** The calling thread leads. */
 int cs_lead_is_mine(void);

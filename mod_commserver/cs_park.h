@@ -96,6 +96,7 @@ typedef struct cs_park {
     unsigned lean : 1;       /* what it did not use was taken from it   */
     unsigned retry : 1;      /* the queue was busy: look again soon     */
     unsigned begun : 1;      /* phase HANDOVER: its handler is known    */
+    unsigned placeless : 1;  /* httpd has taken its place on the scoreboard */
     unsigned roundabout : 1; /* the URL alone did not tell that it is ours */
 
     conn_rec *c;

@@ -8,7 +8,8 @@
  * The pool goes last, and not at once: the MPM's thread that let go of the
  * connection stores into it after our suspend hook (c->sbh, and a flag after
  * that). A connection can be answered and closed before that thread runs
- * again; so its pool stays until c->sbh was seen NULL and a second is over.
+ * again; so its pool stays until c->sbh was seen NULL and a second is over. Once
+ * it was, event threads lend the connection their own places (cs_board.h).
  */
 #include "cs_compat.h"
 
@@ -129,7 +130,8 @@ static cs_park *next_to_bury(apr_time_t now)
     park = graveyard.first;
     if (park != NULL
         && (now - park->dead_since < GRAVE_TIME
-            || __atomic_load_n(&park->c->sbh, __ATOMIC_ACQUIRE) != NULL)) {
+            || !(park->placeless
+                 || __atomic_load_n(&park->c->sbh, __ATOMIC_ACQUIRE) == NULL))) {
         park = NULL;
     }
     if (park != NULL) {

@@ -51,18 +51,6 @@ static http_answer *ask(http *c, const question *q)
     return http_call(c, q->method, q->path, q->user, q->headers, q->body);
 }
 
-/* Its third request is read by an event thread. */
-static http *open_adopted(const httpd *server)
-{
-    http *c = http_open(server);
-    int i;
-
-    for (i = 0; i < 2; i++) {
-        ck_assert_int_eq(ask(c, &questions[0])->status, 201);
-    }
-    return c;
-}
-
 static int differs_by_nature(const char *line)
 {
     static const char *const names[] = { "Date:", "Comm-Cursor:", "Retry-After:",
@@ -102,7 +90,7 @@ static const char *comparable_length(const http_answer *answer)
 
 static void compare(const httpd *server, const question *q)
 {
-    http *fresh = http_open(server), *adopted = open_adopted(server);
+    http *fresh = http_open(server), *adopted = parking_adopt(server);
     http_answer *by_httpd = ask(fresh, q), *by_us = ask(adopted, q);
     const char *expected = comparable(by_httpd), *got = comparable(by_us);
 
@@ -136,7 +124,7 @@ END_TEST
 START_TEST(filters_of_other_modules_see_every_answer)
 {
     httpd *server = start("headers setenvif", BENT);
-    http *adopted = open_adopted(server);
+    http *adopted = parking_adopt(server);
     http_answer *answer = ask(adopted, &questions[0]);
 
     ck_assert_ptr_nonnull(http_header(answer, "X-Always"));
@@ -152,7 +140,7 @@ START_TEST(the_access_log_is_that_of_httpd)
     httpd *server = start(NULL, "LogFormat \"%>s %b %B %{Content-Type}o "
                                 "%{Content-Length}o %X\" same\n"
                                 "CustomLog @DIR@/same.log same\n");
-    http *fresh = http_open(server), *adopted = open_adopted(server);
+    http *fresh = http_open(server), *adopted = parking_adopt(server);
     char *line, *text;
     int i;
 

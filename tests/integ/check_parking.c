@@ -337,6 +337,68 @@ START_TEST(who_expects_to_be_told_to_continue_is_told)
 }
 END_TEST
 
+/* ---- what an administrator sees ------------------------------------------------ */
+
+/* How the error log names who asked for an unknown user, last. */
+static int is_named_client(const httpd *server)
+{
+    char *log = process_read_file(support_text("%s/error.log", httpd_directory(server)));
+    char *line, *last = NULL;
+    int named;
+
+    for (line = strtok(log, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        last = strstr(line, "AH01618") != NULL ? line : last;
+    }
+    ck_assert_ptr_nonnull(last);
+    named = strstr(last, "[client 127.0.0.1:") != NULL;
+    free(log);
+    return named;
+}
+
+/* An event thread gets its place on the scoreboard within a second. */
+static int asked_as_client(const httpd *server, http *c)
+{
+    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "nobody-here", NULL, NULL)->status,
+                     401);
+    return is_named_client(server);
+}
+
+START_TEST(the_log_names_clients_of_adopted_connections)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = parking_adopt(server);
+
+    wait_until(asked_as_client(server, c), 10000);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+#define SERVER_STATUS                                                                    \
+    "ExtendedStatus On\n<Location \"/server-status\">\nSetHandler server-status\n"       \
+    "Require all granted\n</Location>\n"
+
+static int status_shows(const httpd *server, http *c, const char *text)
+{
+    ck_assert_int_eq(
+        http_call(c, "GET", "/comm/poll?max=77", "alice", NULL, NULL)->status, 204);
+    return strstr(http_once(server, "GET", "/server-status", NULL, NULL, NULL)->body,
+                  text)
+           != NULL;
+}
+
+START_TEST(mod_status_shows_event_threads)
+{
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 1, .modules = "status", .config = SERVER_STATUS });
+    http *c = parking_adopt(server);
+
+    wait_until(status_shows(server, c, "GET /comm/poll?max=77"), 10000);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(an_upgrade_is_not_taken_up)
 {
     httpd *server = httpd_start(&(httpd_options){ .children = 1, .http2 = 1 });
@@ -465,6 +527,8 @@ int main(void)
     tcase_add_test(held, a_child_parks_only_as_many_as_it_may);
     suite_add_tcase(suite, held);
     tcase_add_test(other, a_publisher_is_adopted_on_its_second_publish);
+    tcase_add_test(other, the_log_names_clients_of_adopted_connections);
+    tcase_add_test(other, mod_status_shows_event_threads);
     suite_add_tcase(suite, other);
     tcase_add_loop_test(bodies, bodies_of_all_sizes_on_an_adopted_connection, 0, 2);
     tcase_add_loop_test(bodies, who_expects_to_be_told_to_continue_is_told, 0, 2);

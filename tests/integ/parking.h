@@ -47,6 +47,22 @@ static inline void parking_publish(const httpd *server, const char *client,
     ck_assert_msg(answer->status == 201, "publish: %d %s", answer->status, answer->body);
 }
 
+/** A connection whose next request is read by an event thread: two publishes in
+ *  a row have come on it. */
+static inline http *parking_adopt(const httpd *server)
+{
+    http *c = http_open(server);
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        ck_assert_int_eq(http_call(c, "POST", "/comm/publish/orders/erin", "backend",
+                                   "Content-Type: text/plain\r\n", "x")
+                             ->status,
+                         201);
+    }
+    return c;
+}
+
 /** The answer has one message, with this text. */
 static inline void parking_expect(const http_answer *answer, const char *text)
 {
