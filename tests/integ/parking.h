@@ -11,14 +11,17 @@
 
 #define WAIT_LONG "Prefer: wait=40\r\n"
 
+static inline int parking_read_held(const http_answer *answer)
+{
+    ck_assert_int_eq(answer->status, 200);
+    return atoi(support_json(answer->body, "waiting"));
+}
+
 /** Requests held by all children, as the status tells. */
 static inline int parking_held(const httpd *server)
 {
-    http_answer *answer = http_once(server, "GET", "/comm/status", "admin",
-                                    "Accept: application/json\r\n", NULL);
-
-    ck_assert_int_eq(answer->status, 200);
-    return atoi(support_json(answer->body, "waiting"));
+    return parking_read_held(http_once(server, "GET", "/comm/status", "admin",
+                                       "Accept: application/json\r\n", NULL));
 }
 
 /** Wait until that many are held. */
