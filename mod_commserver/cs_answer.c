@@ -178,6 +178,10 @@ static void skip_filters(request_rec *r, apr_off_t len)
 /* As httpd's filters do it, and in their order. */
 static void set_fields(request_rec *r, apr_off_t len)
 {
+    apr_table_unset(r->headers_out, "Date");
+    if (*ap_get_server_banner() != '\0') {
+        apr_table_unset(r->headers_out, "Server");
+    }
     if (len >= 0) {
         ap_set_content_length(r, len);
         ap_set_keepalive(r);

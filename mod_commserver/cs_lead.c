@@ -24,7 +24,9 @@
 #define FIRST_CONNECTION_ID 0x40000000L
 
 #define LOCK_TIMEOUT    apr_time_from_msec(50) /* of the queues' locks      */
-#define ANSWERS_AT_ONCE 64                     /* sent together, at most             */
+#define ANSWERS_AT_ONCE 64                     /* sent together, at most */
+#define ANSWERS_WAIT    apr_time_from_msec(2)  /* for each other, at most */
+#define POLL_INTERVAL   apr_time_from_msec(5)  /* however much there is to do */
 #define STALL           apr_time_from_msec(20) /* a step longer than this   */
 #define STALL_USED      apr_time_from_msec(10) /* processor time in it      */
 #define CAREFUL_TIME    apr_time_from_sec(1)   /* after the last stall      */
@@ -129,7 +131,7 @@ static hooks_decision decide_hooks(cs_park *park)
     }
     if (cs_loop.followers > 0) {
         __atomic_store_n(&cs_loop.leader, NULL, __ATOMIC_RELEASE);
-        pthread_cond_signal(&cs_loop.lead_free);
+        pthread_cond_broadcast(&cs_loop.lead_free);
     }
     else {
         cs_loop_append(&cs_loop.kept_first, &cs_loop.kept_last, park);
@@ -139,14 +141,22 @@ static hooks_decision decide_hooks(cs_park *park)
     return decision;
 }
 
+/* Enough are answered, or the first of them has waited long enough. */
+static int answers_are_due_locked(void)
+{
+    return cs_loop.answered >= ANSWERS_AT_ONCE
+           || (cs_loop.answered > 0
+               && cs_loop_now() - cs_loop.answered_since > ANSWERS_WAIT);
+}
+
 static cs_park *shift_run_queue(void)
 {
-    cs_park *park;
+    cs_park *park = NULL;
 
     pthread_mutex_lock(&cs_loop.lock);
-    park = cs_loop.answered < ANSWERS_AT_ONCE
-               ? cs_loop_shift(&cs_loop.run_first, &cs_loop.run_last)
-               : NULL;
+    if (!answers_are_due_locked()) {
+        park = cs_loop_shift(&cs_loop.run_first, &cs_loop.run_last);
+    }
     pthread_mutex_unlock(&cs_loop.lock);
     return park;
 }
@@ -227,24 +237,58 @@ static int run_one(cs_park *park)
     return end_step(began);
 }
 
-/* Until another leads, or until nothing is left to do when all are to end. */
-static void lead(void)
+/* @return 0: no, there is something left to do. */
+static int resign(void)
+{
+    int idle;
+
+    pthread_mutex_lock(&cs_loop.lock);
+    idle = cs_loop.run_first == NULL && cs_loop.answered_first == NULL
+           && cs_loop.kept_first == NULL;
+    if (idle) {
+        __atomic_store_n(&cs_loop.leader, NULL, __ATOMIC_RELEASE);
+        pthread_cond_broadcast(&cs_loop.lead_free);
+    }
+    pthread_mutex_unlock(&cs_loop.lock);
+    return idle;
+}
+
+static void run_kept(void);
+
+/* Take steps until there are none, and look for events now and then even if
+ * there always are: a client that never stops sending is one of many.
+ * @return 0: this thread leads no more. */
+static int run_all(void)
 {
     int sending = 0;
+    cs_park *park;
 
-    for (;;) {
-        cs_park *park;
-
-        while ((park = next_to_run(&sending)) != NULL) {
-            if (!run_one(park)) {
-                return;
-            }
+    while ((park = next_to_run(&sending)) != NULL) {
+        if (!run_one(park)) {
+            return 0;
         }
-        if (is_ending()) {
-            return;
+        if (cs_loop_now() - cs_loop.polled > POLL_INTERVAL) {
+            cs_loop_poll();
         }
-        cs_loop_poll();
     }
+    return 1;
+}
+
+/* @return 1: another leads; 0: the threads are to end, and nothing is left. */
+static int lead(void)
+{
+    while (run_all()) {
+        if (!is_ending()) {
+            cs_loop_poll();
+        }
+        else if (resign()) {
+            return 0;
+        }
+        else {
+            run_kept();
+        }
+    }
+    return 1;
 }
 
 void cs_lead_idle(void)
@@ -367,12 +411,13 @@ static void guard_locked(guard_view *view)
     cs_lead_wait_locked(now + STALL);
 }
 
-static void wait_for_lead_locked(void)
+/* Until nobody leads, a step waits for a thread, or all are to end. */
+static void follow_locked(void)
 {
     guard_view view = { .idle_since = cs_loop_now() };
 
     cs_loop.followers++;
-    while (cs_loop.leader != NULL && !is_ending()) {
+    while (cs_loop.leader != NULL && !is_ending() && cs_loop.kept_first == NULL) {
         if (cs_loop.guard == NULL || cs_loop.guard == self) {
             cs_loop.guard = self;
             guard_locked(&view);
@@ -387,22 +432,33 @@ static void wait_for_lead_locked(void)
     }
 }
 
+static void take_lead_locked(void)
+{
+    __atomic_store_n(&cs_loop.leader, self, __ATOMIC_RELEASE);
+    __atomic_store_n(&cs_loop.step_began, 0, __ATOMIC_RELAXED);
+    if (cs_loop.followers == 0 && cs_loop.thread_count < cs_loop.thread_max
+        && !is_ending()) {
+        start_thread();
+    }
+    pthread_cond_broadcast(&cs_loop.lead_free); /* another is to guard      */
+}
+
 /* @return 0: the thread is to end; a leader, if there is one, finishes. */
 static int become_leader(void)
 {
     int leads;
 
     pthread_mutex_lock(&cs_loop.lock);
-    wait_for_lead_locked();
+    follow_locked();
+    while (cs_loop.leader != NULL && cs_loop.kept_first != NULL) {
+        pthread_mutex_unlock(&cs_loop.lock);
+        run_kept();
+        pthread_mutex_lock(&cs_loop.lock);
+        follow_locked();
+    }
     leads = cs_loop.leader == NULL;
     if (leads) {
-        __atomic_store_n(&cs_loop.leader, self, __ATOMIC_RELEASE);
-        __atomic_store_n(&cs_loop.step_began, 0, __ATOMIC_RELAXED);
-        if (cs_loop.followers == 0 && cs_loop.thread_count < cs_loop.thread_max
-            && !is_ending()) {
-            start_thread();
-        }
-        pthread_cond_signal(&cs_loop.lead_free); /* another is to guard     */
+        take_lead_locked();
     }
     pthread_mutex_unlock(&cs_loop.lock);
     return leads;
@@ -415,8 +471,7 @@ static void *APR_THREAD_FUNC thread_main(apr_thread_t *thread, void *data)
     self->id = gettid();
     csq_lock_timeout_thread_set(LOCK_TIMEOUT);
     pthread_getcpuclockid(pthread_self(), &self->clock);
-    while (become_leader()) {
-        lead();
+    while (become_leader() && lead()) {
         run_kept();
         cs_board_idle(self->place);
     }

@@ -127,7 +127,9 @@ void cs_loop_answered(cs_park *park)
 {
     pthread_mutex_lock(&cs_loop.lock);
     cs_loop_append(&cs_loop.answered_first, &cs_loop.answered_last, park);
-    cs_loop.answered++;
+    if (cs_loop.answered++ == 0) {
+        cs_loop.answered_since = cs_loop_now();
+    }
     pthread_mutex_unlock(&cs_loop.lock);
     wake_leader();
 }
@@ -323,7 +325,8 @@ void cs_loop_poll(void)
     count = epoll_wait(cs_loop.epoll, events, EVENTS_AT_ONCE, timeout);
     __atomic_store_n(&cs_loop.asleep, 0, __ATOMIC_SEQ_CST);
     hear_events(events, count);
-    keep_up(cs_loop_now());
+    cs_loop.polled = cs_loop_now();
+    keep_up(cs_loop.polled);
 }
 
 /* ---- starting ---------------------------------------------------------- */

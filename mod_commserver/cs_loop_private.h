@@ -33,7 +33,8 @@ typedef struct cs_loop_state {
     cs_park *kept_last;
     cs_park *answered_first; /* answers that are sent together     */
     cs_park *answered_last;
-    int answered; /* how many                                 */
+    int answered;              /* how many                                 */
+    apr_time_t answered_since; /* when the first of them was           */
     cs_timer_wheel wheel;
 
     cs_loop_thread *leader;
@@ -54,6 +55,7 @@ typedef struct cs_loop_state {
     int running;
     apr_uint32_t held;
     apr_time_t next_upkeep;
+    apr_time_t polled; /* when the leader last looked for events     */
 
     int epoll;
     int event; /* eventfd: wakes the leader              */

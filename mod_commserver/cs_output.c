@@ -31,9 +31,10 @@ static apr_bucket_brigade *split_piece(apr_bucket_brigade *brigade)
     return apr_brigade_split(brigade, second);
 }
 
-int cs_output_continue(cs_park *park)
+int cs_output_continue(cs_park *park, unsigned signals)
 {
     request_rec *r = park->r;
+    int progress = (signals & CS_SIGNAL_OUT) != 0;
     apr_status_t rv;
 
     while ((rv = cs_park_flush(park)) == APR_SUCCESS) {
@@ -42,6 +43,7 @@ int cs_output_continue(cs_park *park)
 
         park->rest = split_piece(piece);
         result = pass(r, piece);
+        progress = 1;
         if (park->rest == NULL || result != OK) {
             return result;
         }
@@ -49,7 +51,9 @@ int cs_output_continue(cs_park *park)
     if (!APR_STATUS_IS_EAGAIN(rv)) {
         return AP_FILTER_ERROR;
     }
-    cs_park_set_deadline(park, park->timeout);
+    if (progress) {
+        cs_park_set_deadline(park, park->timeout);
+    }
     return SUSPENDED;
 }
 
@@ -62,7 +66,9 @@ int cs_output_pass(request_rec *r, apr_bucket_brigade *brigade)
 
     if (park != NULL && apr_brigade_length(brigade, 0, &len) == APR_SUCCESS
         && len > PIECE_SIZE) {
-        ap_set_content_length(r, len);
+        if (!r->eos_sent) { /* else its head is among what is counted        */
+            ap_set_content_length(r, len);
+        }
         rest = split_piece(brigade);
     }
     result = pass(r, brigade);
@@ -73,5 +79,5 @@ int cs_output_pass(request_rec *r, apr_bucket_brigade *brigade)
     park->r = r;
     park->rest = rest;
     cs_park_watch_out(park);
-    return cs_output_continue(park);
+    return cs_output_continue(park, CS_SIGNAL_OUT);
 }

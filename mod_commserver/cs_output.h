@@ -21,7 +21,8 @@
  */
 int cs_output_pass(request_rec *r, apr_bucket_brigade *brigade);
 
-/** Go on, in phase CS_PHASE_SEND. @return as cs_output_pass(). */
-int cs_output_continue(cs_park *park);
+/** Go on, in phase CS_PHASE_SEND. The client has Timeout from when it last took
+ *  something. @param signals  that have come  @return as cs_output_pass(). */
+int cs_output_continue(cs_park *park, unsigned signals);
 
 #endif

@@ -116,22 +116,25 @@ apr_status_t cs_park_flush(cs_park *park)
     return c->data_in_output_filters ? APR_EAGAIN : APR_SUCCESS;
 }
 
-static cs_step wait_for_output(cs_park *park)
+/* The client has Timeout from when it last took something. */
+static cs_step wait_for_output(cs_park *park, unsigned signals)
 {
     park->phase = CS_PHASE_FLUSH;
-    cs_park_set_deadline(park, park->timeout);
+    if (park->deadline == 0 || (signals & CS_SIGNAL_OUT) != 0) {
+        cs_park_set_deadline(park, park->timeout);
+    }
     cs_park_watch_out(park);
     return CS_STEP_PARK;
 }
 
 /* Go on after an answer: flush, close, serve what is there, or idle. */
-static cs_step send_answer(cs_park *park)
+static cs_step send_answer(cs_park *park, unsigned signals)
 {
     conn_rec *c = park->c;
     apr_status_t rv = cs_park_flush(park);
 
     if (APR_STATUS_IS_EAGAIN(rv)) {
-        return wait_for_output(park);
+        return wait_for_output(park, signals);
     }
     if (rv != APR_SUCCESS || park->closing || c->keepalive != AP_CONN_KEEPALIVE
         || cs_loop_level_get() != CS_LOOP_RUNNING) {
@@ -163,7 +166,7 @@ static cs_step step_flush(cs_park *park, unsigned signals)
         park->c->aborted = 1;
         return cs_park_close(park);
     }
-    return send_answer(park);
+    return send_answer(park, signals);
 }
 
 cs_step cs_park_end_request(cs_park *park, int result)
@@ -324,7 +327,7 @@ static cs_step step_send(cs_park *park, unsigned signals)
         park->c->aborted = 1;
         return cs_park_end_request(park, OK);
     }
-    result = cs_output_continue(park);
+    result = cs_output_continue(park, signals);
     return result == SUSPENDED ? CS_STEP_PARK : cs_park_end_request(park, result);
 }
 
@@ -339,8 +342,7 @@ int cs_park_runs_hooks(const cs_park *park)
  * so a deadline is only ever shortened. */
 static void hurry(cs_park *park)
 {
-    int waits = park->phase == CS_PHASE_HEAD || park->phase == CS_PHASE_LINGER
-                || park->phase == CS_PHASE_BODY;
+    int waits = park->phase != CS_PHASE_WAIT && park->phase != CS_PHASE_HANDOVER;
 
     if (waits && park->deadline > cs_loop_now() + STOP_IDLE) {
         cs_park_set_deadline(park, STOP_IDLE);

@@ -89,7 +89,9 @@ cs_park *cs_park_get(request_rec *r)
         state->park->socket = ap_get_conn_socket(c);
         apr_os_sock_get(&fd, state->park->socket);
         state->park->fd = fd;
-        apr_pool_pre_cleanup_register(c->pool, state->park, connection_cleanup);
+        /* Not a pre-cleanup: a held request is to be taken off its queue first. */
+        apr_pool_cleanup_register(c->pool, state->park, connection_cleanup,
+                                  apr_pool_cleanup_null);
     }
     state->park->roundabout |= !cs_config_may_be_ours(r);
     cs_park_note_timeouts(state->park, r);

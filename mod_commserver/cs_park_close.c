@@ -79,11 +79,11 @@ cs_step cs_park_linger(cs_park *park, unsigned signals)
     if (more == 0 || cs_park_deadline_passed(park)) {
         return die(park);
     }
-    if (more < 0) {
-        return CS_STEP_RUN;
-    }
     if ((signals & CS_SIGNAL_TIME) != 0) {
         cs_loop_timer_set(park, park->deadline);
+    }
+    if (more < 0) {
+        return CS_STEP_RUN;
     }
     return CS_STEP_PARK;
 }

@@ -2,6 +2,11 @@
  * check_stalling.c - peers that stall in every way, more of each than there
  * are event threads, and hooks that take long: others are not delayed.
  */
+#include <dirent.h>
+#include <signal.h>
+#include <poll.h>
+#include <unistd.h>
+
 #include "parking.h"
 
 #define STALLED     12 /* CommServerMaxEventThreads is 4 below       */
@@ -129,6 +134,28 @@ START_TEST(stalled_bodies_of_strangers_delay_nobody)
 }
 END_TEST
 
+/* Sockets that a process has open. */
+static int sockets_of(pid_t process)
+{
+    const char *folder = support_text("/proc/%d/fd", (int)process);
+    DIR *list = opendir(folder);
+    struct dirent *entry;
+    int n = 0;
+
+    ck_assert_ptr_nonnull(list);
+    while ((entry = readdir(list)) != NULL) {
+        char target[64] = "";
+
+        if (readlink(support_text("%s/%s", folder, entry->d_name), target,
+                     sizeof(target) - 1)
+            > 0) {
+            n += strncmp(target, "socket:", 7) == 0;
+        }
+    }
+    closedir(list);
+    return n;
+}
+
 /* Readers that never read: the answers are larger than what sockets take. */
 START_TEST(stalled_readers_delay_nobody)
 {
@@ -136,22 +163,92 @@ START_TEST(stalled_readers_delay_nobody)
     size_t len = 1000000;
     char *body = malloc(len + 1);
     http *held;
-    int i;
+    pid_t child;
+    int i, before;
 
     memset(body, 'x', len);
     body[len] = '\0';
     for (i = 0; i < 12; i++) {
         parking_publish(server, "bob", body);
     }
+    ck_assert_int_eq(httpd_children(server, &child, 1), 1);
     open_adopted(server, _i);
+    before = sockets_of(child);
     held = parking_poll(server, "alice");
     parking_await(server, 1);
     for (i = 0; i < STALLED; i++) {
         http_ask(stalled[i], "GET", "/comm/poll", "bob", NULL, NULL);
     }
     expect_no_delay(server, held);
+    /* Each has Timeout to take something, then its connection goes. */
+    wait_until(sockets_of(child) < before, 20000);
     close_all();
     free(body);
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
+/* Sends requests and reads the answers, without end; in a process of its own. */
+static void flood(http *c, const char *requests)
+{
+    struct pollfd p = { .fd = http_socket(c), .events = POLLIN | POLLOUT };
+    size_t len = strlen(requests), from = 0;
+    static char sink[1 << 16];
+
+    for (;;) {
+        poll(&p, 1, -1);
+        if ((p.revents & POLLIN) && read(p.fd, sink, sizeof(sink)) == 0) {
+            _exit(0);
+        }
+        if (p.revents & POLLOUT) {
+            ssize_t n = write(p.fd, requests + from, len - from);
+
+            from = n > 0 ? (from + (size_t)n) % len : from;
+        }
+    }
+}
+
+static pid_t start_flood(http *c)
+{
+    const char *one = http_request("GET", "/comm/poll", "bob", NULL, NULL);
+    size_t len = strlen(one);
+    char *many = malloc(len * 1000 + 1);
+    pid_t pid;
+    int i;
+
+    for (i = 0; i < 1000; i++) {
+        memcpy(many + i * len, one, len + 1);
+    }
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        flood(c, many);
+    }
+    free(many);
+    return pid;
+}
+
+START_TEST(a_client_that_never_stops_asking_delays_nobody)
+{
+    httpd *server = start(NULL);
+    http *greedy = parking_adopt(server), *held = parking_adopt(server);
+    long long begin;
+    pid_t pid;
+    int i;
+
+    pid = start_flood(greedy);
+    for (i = 0; i < 3; i++) {
+        begin = process_now_ms();
+        ck_assert_int_eq(
+            http_call(held, "GET", "/comm/poll", "alice", "Prefer: wait=1\r\n", NULL)
+                ->status,
+            204);
+        ck_assert_int_lt((int)(process_now_ms() - begin), process_scale(2000));
+    }
+    kill(pid, SIGKILL);
+    process_wait(pid, 5000, "the flood");
+    http_close(greedy);
     http_close(held);
     httpd_end(server);
 }
@@ -185,17 +282,44 @@ END_TEST
     "AuthBasicProvider file\nAuthUserFile \"@DIR@/slow\"\nRequire "                      \
     "valid-user\n</Location>\n"
 
+static void make_slow_user(const httpd *server)
+{
+    const char *file = support_text("%s/slow", httpd_directory(server));
+
+    process_must((const char *const[]){ "htpasswd", "-cbB", "-C", "13", file, "backend",
+                                        HTTPD_PASSWORD, NULL });
+    process_must((const char *const[]){ "chmod", "644", file, NULL });
+}
+
+/* What was queued is said, also when the child ends meanwhile. */
+START_TEST(a_slow_publish_is_answered_though_the_child_ends)
+{
+    httpd *server = start(FEW_THREADS SLOW_USER);
+    http *slow, *quick;
+
+    make_slow_user(server);
+    slow = parking_adopt(server);
+    quick = parking_adopt(server);
+    http_ask(slow, "POST", "/comm/publish/slow/bob", "backend", NULL, "x");
+    /* Answered while the other is inside its hook: so another thread leads. */
+    ck_assert_int_eq(http_call(quick, "GET", "/comm/poll", "alice", NULL, NULL)->status,
+                     204);
+    ck_assert_ptr_null(http_try(slow, 1));
+    httpd_restart(server);
+    ck_assert_int_eq(http_read(slow)->status, 201);
+    http_close(slow);
+    http_close(quick);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(slow_authentication_delays_nobody_who_waits)
 {
     httpd *server = start(FEW_THREADS SLOW_USER);
     http *held;
     int i, answered = 0;
 
-    process_must((const char *const[]){ "htpasswd", "-cbB", "-C", "13",
-                                        support_text("%s/slow", httpd_directory(server)),
-                                        "backend", HTTPD_PASSWORD, NULL });
-    process_must((const char *const[]){
-        "chmod", "644", support_text("%s/slow", httpd_directory(server)), NULL });
+    make_slow_user(server);
     open_adopted(server, _i);
     held = parking_poll(server, "alice");
     parking_await(server, 1);
@@ -231,7 +355,9 @@ int main(void)
     tcase_add_loop_test(peers, stalled_bodies_of_strangers_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_readers_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_closers_delay_nobody, 0, 2);
+    tcase_add_test(peers, a_client_that_never_stops_asking_delays_nobody);
     tcase_add_test(peers, slow_authentication_delays_nobody_who_waits);
+    tcase_add_test(peers, a_slow_publish_is_answered_though_the_child_ends);
     suite_add_tcase(suite, peers);
     return support_run(suite);
 }
