@@ -8,6 +8,7 @@
 
 #include "cs_body.h"
 #include "cs_body_private.h"
+#include "cs_config.h"
 #include "cs_loop.h"
 
 #include <http_protocol.h>
@@ -133,7 +134,7 @@ static apr_size_t longest_chunked(const cs_body *body)
     return body->limit * 2 + 65536;
 }
 
-int cs_body_continue(cs_park *park)
+static int read_more(cs_park *park)
 {
     cs_body *body = park->body;
     apr_status_t rv = APR_SUCCESS;
@@ -147,6 +148,21 @@ int cs_body_continue(cs_park *park)
     }
     return rv == APR_SUCCESS ? read_on(park->r, body, APR_NONBLOCK_READ)
                              : finish(park->r, body, rv);
+}
+
+int cs_body_continue(cs_park *park, unsigned signals)
+{
+    request_rec *r = park->r;
+    cs_body *body = park->body;
+    int result = read_more(park);
+
+    if (result == SUSPENDED && park->phase == CS_PHASE_BODY
+        && (signals & CS_SIGNAL_IN) != 0) {
+        cs_park_set_read_deadline(park, &cs_config_server_get(r->server)->read_times.body,
+                                  cs_loop_now(),
+                                  body->len + (park->input.end - park->input.start));
+    }
+    return result;
 }
 
 /* httpd says it before a read that may block, which none of ours is. */
@@ -170,18 +186,13 @@ static int is_chunked(request_rec *r)
 /* On an event thread. */
 static int begin(cs_park *park, request_rec *r, cs_body *body)
 {
-    int result;
-
     body->chunked = is_chunked(r);
     say_continue(r);
     park->r = r;
     park->body = body;
     park->phase = CS_PHASE_BODY;
-    result = cs_body_continue(park);
-    if (result == SUSPENDED && park->phase == CS_PHASE_BODY) {
-        cs_park_set_deadline(park, r->server->timeout);
-    }
-    return result;
+    park->read_began = cs_loop_now();
+    return cs_body_continue(park, CS_SIGNAL_IN);
 }
 
 int cs_body_read(request_rec *r, apr_size_t limit, cs_body_done *done, void *baton)

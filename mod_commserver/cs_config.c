@@ -15,6 +15,7 @@
 #include <apr_strings.h>
 #include <ap_mpm.h>
 #include <http_core.h>
+#include <util_cfgtree.h>
 
 #include <stddef.h>
 #include <sys/resource.h>
@@ -479,6 +480,36 @@ static apr_array_header_t *find_bases(apr_pool_t *p, server_rec *s)
     return bases;
 }
 
+/* A virtual host's section in the tree of directives is known by its place. */
+static int is_section_of(const ap_directive_t *node, const server_rec *s)
+{
+    return s->defn_name && node->line_num == (int)s->defn_line_number
+           && !strcmp(node->filename, s->defn_name);
+}
+
+static void collect_read_times(const ap_directive_t *node, const server_rec *s,
+                               cs_read_times *times)
+{
+    for (; node; node = node->next) {
+        if (!ap_cstr_casecmp(node->directive, "RequestReadTimeout"))
+            cs_read_times_parse(times, node->args);
+        else if (node->first_child
+                 && (ap_cstr_casecmp(node->directive, "<VirtualHost")
+                     || is_section_of(node, s)))
+            collect_read_times(node->first_child, s, times);
+    }
+}
+
+/* mod_reqtimeout does not tell how it is configured.                        */
+static void find_read_times(const server_rec *s, cs_read_times *times)
+{
+    memset(times, 0, sizeof(*times));
+    if (!ap_find_linked_module("mod_reqtimeout.c"))
+        return;
+    cs_read_times_init(times);
+    collect_read_times(ap_conftree, s, times);
+}
+
 static const char *default_realm(apr_pool_t *p, server_rec *s)
 {
     char *realm;
@@ -496,6 +527,7 @@ static int resolve_host(apr_pool_t *p, server_rec *s)
 
     resolve_numbers(config);
     config->bases = find_bases(p, s);
+    find_read_times(s, &config->read_times);
     if (config->realm)
         return OK;
     config->realm = default_realm(p, s);

@@ -14,6 +14,7 @@
 #include <ap_expr.h>
 
 #include "cs_private.h"
+#include "cs_read_time.h"
 #include "queue/csq.h"
 
 #define CS_CONFIG_UNSET (-1)
@@ -41,6 +42,7 @@ typedef struct cs_config_server {
                                      one thread (prefork)                    */
     apr_int64_t max_parked;       /* requests a child may park               */
     apr_int64_t max_event_threads;/* of a child                              */
+    cs_read_times read_times;     /* of mod_reqtimeout; zeros: none          */
 } cs_config_server;
 
 typedef struct cs_config_dir {

@@ -18,6 +18,7 @@
 
 #include "cs_park.h"
 #include "cs_body_private.h"
+#include "cs_config.h"
 #include "cs_handover.h"
 #include "cs_loop.h"
 #include "cs_memory.h"
@@ -88,6 +89,21 @@ static int time_is_up(cs_park *park, unsigned signals)
     }
     cs_loop_timer_set(park, park->deadline);
     return 0;
+}
+
+void cs_park_set_read_deadline(cs_park *park, const cs_read_time *limit, apr_time_t since,
+                               apr_uint64_t bytes)
+{
+    apr_time_t end = since + park->timeout, now = cs_loop_now();
+    apr_time_t last = cs_read_time_end(limit, park->read_began, bytes);
+
+    if (last != 0 && last < end) {
+        end = last;
+    }
+    if (cs_loop_level_get() != CS_LOOP_RUNNING && end > now + STOP_IDLE) {
+        end = now + STOP_IDLE;
+    }
+    cs_park_set_deadline(park, end > now ? end - now : 0);
 }
 
 /* ---- output ------------------------------------------------------------ */
@@ -276,11 +292,18 @@ static cs_step serve(cs_park *park)
     return after_serving(park, ap_run_process_connection(c));
 }
 
-static cs_step wait_for_head(cs_park *park)
+static cs_step wait_for_head(cs_park *park, unsigned signals)
 {
+    const cs_config_server *config = cs_config_server_get(park->c->base_server);
+
     if (!park->head_begun) {
         park->head_begun = 1;
-        cs_park_set_deadline(park, park->timeout);
+        park->read_began = cs_loop_now();
+        signals |= CS_SIGNAL_IN;
+    }
+    if ((signals & CS_SIGNAL_IN) != 0) {
+        cs_park_set_read_deadline(park, &config->read_times.header, park->read_began,
+                                  park->input.end - park->input.start);
     }
     return CS_STEP_PARK;
 }
@@ -296,7 +319,7 @@ static cs_step step_head(cs_park *park, unsigned signals)
         return cs_park_close(park);
     }
     if (APR_STATUS_IS_INCOMPLETE(rv)) {
-        return wait_for_head(park);
+        return wait_for_head(park, signals);
     }
     if (APR_STATUS_IS_EAGAIN(rv) && cs_loop_level_get() == CS_LOOP_RUNNING) {
         return CS_STEP_PARK;
@@ -314,7 +337,7 @@ static cs_step step_body(cs_park *park, unsigned signals)
         return cs_park_end_request(park, HTTP_REQUEST_TIME_OUT);
     }
     apr_thread_mutex_lock(r->invoke_mtx);
-    result = cs_body_continue(park);
+    result = cs_body_continue(park, signals);
     apr_thread_mutex_unlock(r->invoke_mtx);
     return result == SUSPENDED ? CS_STEP_PARK : cs_park_end_request(park, result);
 }

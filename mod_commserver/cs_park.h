@@ -32,6 +32,7 @@
 #include <http_config.h>
 
 #include "cs_input.h"
+#include "cs_read_time.h"
 #include "cs_timer.h"
 #include "cs_wait.h"
 
@@ -84,7 +85,8 @@ typedef struct cs_park {
     apr_uint32_t turn;        /* changes with each request held          */
     struct cs_park *run_next; /* run queue, free list or graveyard       */
     cs_timer timer;
-    apr_time_t deadline; /* monotonic; 0: none                      */
+    apr_time_t deadline;   /* monotonic; 0: none                      */
+    apr_time_t read_began; /* the head or body that comes now         */
 
     cs_phase phase;
     unsigned ours : 1;       /* httpd has let go of it                  */
@@ -198,6 +200,11 @@ void cs_park_set_timer(cs_park *park);
 /** Wait for a signal until now + interval at the latest. */
 void cs_park_set_deadline(cs_park *park, apr_interval_time_t interval);
 int cs_park_deadline_passed(const cs_park *park);
+
+/** The deadline of what is being read: Timeout from `since`, and what
+ *  mod_reqtimeout allows. @param bytes  of it that have come */
+void cs_park_set_read_deadline(cs_park *park, const cs_read_time *limit, apr_time_t since,
+                               apr_uint64_t bytes);
 
 /** Ask epoll for writability, too. */
 void cs_park_watch_out(cs_park *park);

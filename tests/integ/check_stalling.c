@@ -77,6 +77,36 @@ START_TEST(stalled_heads_delay_nobody)
 }
 END_TEST
 
+/* mod_reqtimeout's rule holds, not the much longer Timeout; that of a virtual
+ * host is its own. */
+START_TEST(slow_requests_have_the_time_of_mod_reqtimeout)
+{
+    static const char *const ends[] = { "", "Content-Length: 10\r\n\r\nhalf",
+                                        "Transfer-Encoding: chunked\r\n\r\n5\r\nha" };
+    httpd *server =
+        httpd_start(&(httpd_options){ .children = 1,
+                                      .modules = "reqtimeout",
+                                      .config = "Timeout 100\n"
+                                                "RequestReadTimeout header=1 body=1\n" });
+    http *c = parking_adopt(server);
+    long long begin = process_now_ms();
+
+    http_send(c, "POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n");
+    http_send(c, http_auth("backend"));
+    http_send(c, ends[_i]);
+    ck_assert_int_eq(http_closed(c, 10000), 1);
+    ck_assert_int_ge((int)(process_now_ms() - begin), 950);
+    http_close(c);
+    /* Who is idle between requests is not hurried. */
+    c = parking_adopt(server);
+    ck_assert_int_eq(
+        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=2\r\n", NULL)->status,
+        204);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(stalled_bodies_delay_nobody)
 {
     httpd *server = start(FEW_THREADS "Timeout 2\n");
@@ -351,6 +381,7 @@ int main(void)
     support_need_httpd();
     tcase_set_timeout(peers, 120);
     tcase_add_loop_test(peers, stalled_heads_delay_nobody, 0, 2);
+    tcase_add_loop_test(peers, slow_requests_have_the_time_of_mod_reqtimeout, 0, 3);
     tcase_add_loop_test(peers, stalled_bodies_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_bodies_of_strangers_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_readers_delay_nobody, 0, 2);
