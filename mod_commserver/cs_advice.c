@@ -65,10 +65,31 @@ static void advise_factor(server_rec *s)
                  "the factor to the polls that a child shall hold", factor, parked);
 }
 
-static void advise_idle(server_rec *s, int daemons, int workers)
+static int start_servers(void)
 {
     const char *given = find_value(ap_conftree, "StartServers");
-    int start = given ? atoi(given) : DEFAULT_START;
+
+    return given ? atoi(given) : DEFAULT_START;
+}
+
+/* A child that still serves a long request keeps its place after a graceful
+ * restart; without another the new children cannot start.                   */
+static void advise_limit(server_rec *s)
+{
+    int limit = 0;
+
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
+    if (limit > start_servers())
+        return;
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 "CS0041: ServerLimit %d leaves no place for new children while old ones "
+                 "finish: after a graceful restart nothing is served until they end: set "
+                 "ServerLimit %d", limit, limit * 4);
+}
+
+static void advise_idle(server_rec *s, int daemons, int workers)
+{
+    int start = start_servers();
     int min_spare = 0, max_spare = 0;
 
     ap_mpm_query(AP_MPMQ_MIN_SPARE_THREADS, &min_spare);
@@ -93,5 +114,6 @@ void cs_advice_log(apr_pool_t *ptemp, server_rec *s)
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons);
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     advise_factor(s);
+    advise_limit(s);
     advise_idle(s, daemons, daemons * threads);
 }

@@ -209,3 +209,12 @@ int cs_body_read(request_rec *r, apr_size_t limit, cs_body_done *done, void *bat
     }
     return begin(park, r, body);
 }
+
+int cs_body_fits(request_rec *r, apr_size_t limit)
+{
+    const char *field = apr_table_get(r->headers_in, "Content-Length");
+    apr_off_t len = 0;
+
+    return field == NULL || !ap_parse_strict_length(&len, field)
+           || (apr_uint64_t)len <= limit;
+}

@@ -29,4 +29,8 @@ typedef int cs_body_done(request_rec *r, void *baton, apr_status_t status,
  */
 int cs_body_read(request_rec *r, apr_size_t limit, cs_body_done *done, void *baton);
 
+/** Whether the length that r announces, if it does, is within the limit: else
+ *  nothing of it need be read. */
+int cs_body_fits(request_rec *r, apr_size_t limit);
+
 #endif

@@ -245,13 +245,18 @@ static int serve(request_rec *r, poll_request *poll)
     }
 }
 
+static int answer_long_body(request_rec *r)
+{
+    return cs_send_problem(r, CS_PROBLEM_TOO_LARGE, "a poll needs no body");
+}
+
 static int poll_body(request_rec *r, void *baton, apr_status_t status, const char *body,
                      apr_size_t len)
 {
     (void)body;
     (void)len;
     if (status != APR_SUCCESS)
-        return cs_send_problem(r, CS_PROBLEM_TOO_LARGE, "a poll needs no body");
+        return answer_long_body(r);
     cs_state_get(r)->body_read = 1;
     return serve(r, baton);
 }
@@ -277,6 +282,8 @@ int cs_poll_handler(request_rec *r)
     problem = cs_identity_client(r, &poll->key.client);
     if (problem != CS_PROBLEM_NONE)
         return cs_send_problem(r, problem, NULL);
+    if (!cs_body_fits(r, BODY_LIMIT))
+        return answer_long_body(r);
     if (ap_request_has_body(r))
         return cs_body_read(r, BODY_LIMIT, poll_body, poll);
     cs_state_get(r)->body_read = 1;

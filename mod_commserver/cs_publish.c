@@ -47,7 +47,7 @@ static int parse_receivers(request_rec *r, const char *path, publish *p)
     }
     if (!target.client == !query.to) {
         set_problem(p, CS_PROBLEM_MALFORMED,
-                    "receivers are named either in the path or by ?to=, not both");
+                    "receivers are named in the path or by ?to=, in one of the two only");
         return 0;
     }
     p->delivery.message.app = target.app;
@@ -148,9 +148,25 @@ static int answer_status(request_rec *r, const publish *p, apr_status_t rv)
                                 0);
     case CSQ_REFUSED:
         return answer_refused(r, p);
+    case CSQ_TOO_LARGE:
+        return cs_send_problem(r, CS_PROBLEM_TOO_LARGE,
+                               "as it is stored it is larger than a queue or the segment "
+                               "can hold");
     default:
         return cs_trouble_answer(r, rv);
     }
+}
+
+static apr_size_t body_limit(request_rec *r)
+{
+    return (apr_size_t)cs_config_server_get(r->server)->max_message;
+}
+
+static int answer_too_large(request_rec *r)
+{
+    return cs_send_problem(r, CS_PROBLEM_TOO_LARGE,
+                           apr_psprintf(r->pool, "a message has at most %" APR_SIZE_T_FMT
+                                        " bytes", body_limit(r)));
 }
 
 static int publish_body(request_rec *r, void *baton, apr_status_t status,
@@ -162,7 +178,7 @@ static int publish_body(request_rec *r, void *baton, apr_status_t status,
     if (p->problem != CS_PROBLEM_NONE)
         return cs_send_problem(r, p->problem, p->detail);
     if (status == APR_ENOSPC)
-        return answer_status(r, p, CSQ_TOO_LARGE);
+        return answer_too_large(r);
     p->delivery.message.body = body;
     p->delivery.message.len = len;
     return answer_status(r, p, cs_deliver(r, r->pool, &p->delivery));
@@ -183,7 +199,8 @@ int cs_publish_handler(request_rec *r)
     parse_head(r, path, p);
     if (p->problem != CS_PROBLEM_NONE && r->expecting_100)
         return cs_send_problem(r, p->problem, p->detail);
-    result = cs_body_read(r, (apr_size_t)cs_config_server_get(r->server)->max_message,
-                          publish_body, p);
+    if (p->problem == CS_PROBLEM_NONE && !cs_body_fits(r, body_limit(r)))
+        return answer_too_large(r);
+    result = cs_body_read(r, body_limit(r), publish_body, p);
     return cs_park_finish(r, result);
 }

@@ -118,7 +118,7 @@ static apr_status_t parse_digits(const char *text, apr_int64_t *out_value)
     return APR_SUCCESS;
 }
 
-static apr_status_t add_receiver(char *value, apr_pool_t *p, cs_query *query, int *given,
+static apr_status_t add_receiver(char *value, apr_pool_t *p, cs_query *query,
                                  const char **out_detail)
 {
     char *slash = strchr(value, '/');
@@ -131,14 +131,14 @@ static apr_status_t add_receiver(char *value, apr_pool_t *p, cs_query *query, in
     }
     if (csq_client_check(value, strlen(value)) != APR_SUCCESS)
         return fail(out_detail, bad_client);
-    if (++*given > CS_TO_MAX)
-        return fail(out_detail, "a message may name up to 100 receivers");
     if (!query->to)
         query->to = apr_array_make(p, 8, sizeof(const char *));
     for (i = 0; i < query->to->nelts; i++) {
         if (!strcmp(APR_ARRAY_IDX(query->to, i, const char *), value))
             return APR_SUCCESS;
     }
+    if (query->to->nelts == CS_TO_MAX)
+        return fail(out_detail, "a message may name up to 100 receivers");
     APR_ARRAY_PUSH(query->to, const char *) = value;
     return APR_SUCCESS;
 }
@@ -165,12 +165,12 @@ static apr_status_t set_text(const char *value, const char **member,
 }
 
 static apr_status_t set_parameter(const char *name, char *value, apr_pool_t *p,
-                                  cs_query *query, int *given, const char **out_detail)
+                                  cs_query *query, const char **out_detail)
 {
     apr_status_t rv;
 
     if (!strcmp(name, "to"))
-        return add_receiver(value, p, query, given, out_detail);
+        return add_receiver(value, p, query, out_detail);
     if (!strcmp(name, "after"))
         return set_text(value, &query->after, out_detail);
     if (!strcmp(name, "wait"))
@@ -190,8 +190,6 @@ static apr_status_t set_parameter(const char *name, char *value, apr_pool_t *p,
 apr_status_t cs_request_query(const char *query, apr_pool_t *p, cs_query *out_query,
                               const char **out_detail)
 {
-    int given = 0;
-
     memset(out_query, 0, sizeof(*out_query));
     out_query->wait = -1;
     out_query->max = -1;
@@ -205,7 +203,7 @@ apr_status_t cs_request_query(const char *query, apr_pool_t *p, cs_query *out_qu
         if (!name || !value)
             return fail(out_detail, "in a query % is followed by two hexadecimal digits, "
                                     "not both 0");
-        rv = set_parameter(name, value, p, out_query, &given, out_detail);
+        rv = set_parameter(name, value, p, out_query, out_detail);
         if (rv != APR_SUCCESS)
             return rv;
         query += len;

@@ -151,15 +151,17 @@ END_TEST
 START_TEST(an_mpm_that_does_not_fit_held_polls_is_told_at_start)
 {
     httpd *server = httpd_start(&(httpd_options){
-        .config =
-            "AsyncRequestWorkerFactor 2\nMinSpareThreads 1\nMaxSpareThreads 20\n" });
+        .config = "AsyncRequestWorkerFactor 2\nMinSpareThreads 1\n"
+                  "MaxSpareThreads 20\nServerLimit 2\n" });
 
     ck_assert_int_ge(httpd_log_count(server, "CS0012"), 1);
     ck_assert_int_ge(httpd_log_count(server, "CS0013"), 1);
+    ck_assert_int_ge(httpd_log_count(server, "CS0041"), 1);
     httpd_end(server);
     server = httpd_start(&(httpd_options){ .config = "CommServerMaxParked 1000\n" });
     ck_assert_int_eq(httpd_log_count(server, "CS0012"), 0);
     ck_assert_int_eq(httpd_log_count(server, "CS0013"), 0);
+    ck_assert_int_eq(httpd_log_count(server, "CS0041"), 0);
     httpd_end(server);
 }
 END_TEST

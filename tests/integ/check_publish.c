@@ -363,6 +363,20 @@ START_TEST(a_long_message_is_refused_whichever_way_it_comes)
 }
 END_TEST
 
+/* Its length tells: neither is it asked for nor waited for. */
+START_TEST(a_long_message_is_refused_before_it_comes)
+{
+    http *c = http_open(server);
+
+    http_send(c, support_text("POST /comm/publish/orders/alice HTTP/1.1\r\n"
+                              "Host: localhost\r\n%s%sContent-Length: 4097\r\n\r\n",
+                              http_auth("backend"),
+                              _i ? "Expect: 100-continue\r\n" : ""));
+    expect_problem(http_read(c), 413, "too-large");
+    http_close(c);
+}
+END_TEST
+
 START_TEST(the_limit_counts_bytes_as_published)
 {
     static char body[4097];
@@ -632,6 +646,7 @@ static TCase *plain_case(void)
     tcase_add_test(tc, an_encoded_body_is_refused);
     tcase_add_test(tc, a_long_content_type_is_malformed);
     tcase_add_test(tc, a_long_message_is_refused_whichever_way_it_comes);
+    tcase_add_loop_test(tc, a_long_message_is_refused_before_it_comes, 0, 2);
     tcase_add_test(tc, the_limit_counts_bytes_as_published);
     tcase_add_test(tc, a_chunked_message_is_taken);
     tcase_add_test(tc, who_expects_100_is_refused_before_it);

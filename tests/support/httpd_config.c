@@ -286,7 +286,7 @@ static void print_mpm(FILE *file, const httpd_options *options)
     int threads = prefork ? 1 : options->threads ? options->threads : 16;
 
     print_modules(file, support_text("mpm_%s", mpm));
-    fprintf(file, "ServerLimit %d\nStartServers %d\nMaxRequestWorkers %d\n", children,
+    fprintf(file, "ServerLimit %d\nStartServers %d\nMaxRequestWorkers %d\n", children * 4,
             children, children * threads);
     if (prefork)
         fprintf(file, "MinSpareServers %d\nMaxSpareServers %d\n", children, children + 1);

@@ -176,7 +176,10 @@ START_TEST(a_hundred_receivers_pass_and_one_more_fails)
         text = apr_psprintf(pool, "%s&to=c%d", text, i);
     ck_assert_int_eq(cs_request_query(text, pool, &query, &detail), APR_SUCCESS);
     ck_assert_int_eq(query.to->nelts, CS_TO_MAX);
-    text = apr_pstrcat(pool, text, "&to=c1", NULL);
+    text = apr_pstrcat(pool, text, "&to=c1&to=c7/laptop", NULL); /* counted once */
+    ck_assert_int_eq(cs_request_query(text, pool, &query, &detail), APR_SUCCESS);
+    ck_assert_int_eq(query.to->nelts, CS_TO_MAX);
+    text = apr_pstrcat(pool, text, "&to=one-more", NULL);
     ck_assert_int_eq(cs_request_query(text, pool, &query, &detail), APR_EINVAL);
 }
 END_TEST
