@@ -53,6 +53,67 @@ START_TEST(a_held_poll_ends_at_its_time)
 }
 END_TEST
 
+/* Held like any other, and closed behind its answer. */
+START_TEST(a_poll_that_closes_its_connection_is_held_too)
+{
+    static const char *const heads[] = {
+        "GET /comm/poll HTTP/1.0\r\nPrefer: wait=40\r\n",
+        "GET /comm/poll HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        "Prefer: wait=40\r\n",
+    };
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .threads = 4 });
+    http *c[8];
+    http_answer *answer;
+    int i;
+
+    /* More than there are threads. */
+    for (i = 0; i < 8; i++) {
+        c[i] = http_open(server);
+        http_send(c[i], heads[_i]);
+        http_send(c[i], http_auth(i % 2 ? "alice" : "bob"));
+        http_send(c[i], "\r\n");
+    }
+    parking_await(server, 2); /* the others were replaced                            */
+    parking_publish(server, "alice", "closing");
+    parking_publish(server, "bob", "closing");
+    for (i = 0; i < 8; i++) {
+        answer = http_read(c[i]);
+        ck_assert_msg(answer->status == 200 || answer->status == 409, "%d",
+                      answer->status);
+        ck_assert_int_eq(answer->keep_alive, 0);
+        ck_assert_int_eq(http_closed(c[i], 5000), 1);
+        http_close(c[i]);
+    }
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(the_access_log_tells_of_waiting)
+{
+    httpd *server = httpd_start(&(httpd_options){
+        .children = 1,
+        .config =
+            "LogFormat \"%r wait=%{commserver-wait}n empty=%{commserver-empty}e\" w\n"
+            "CustomLog @DIR@/access.log w\n" });
+    http *c = http_open(server);
+    char *log;
+    int waited = 0;
+
+    ck_assert_int_eq(
+        http_call(c, "GET", "/comm/poll?wait=1", "alice", NULL, NULL)->status, 204);
+    http_close(c);
+    httpd_stop(server);
+    log = process_read_file(support_text("%s/access.log", httpd_directory(server)));
+    ck_assert_int_eq(sscanf(strstr(log, "/comm/poll?wait=1 HTTP/1.1 wait="),
+                            "/comm/poll?wait=1 HTTP/1.1 wait=%d empty=1", &waited),
+                     1);
+    ck_assert_ptr_nonnull(strstr(log, " empty=1\n"));
+    ck_assert_int_ge(waited, 990000);
+    free(log);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(a_peer_that_goes_is_forgotten)
 {
     httpd *server = httpd_start(&(httpd_options){ .tls = 1 });
@@ -492,6 +553,7 @@ START_TEST(a_child_parks_only_as_many_as_it_may)
     more = parking_poll(server, "dave");
     answer = http_read(more);
     ck_assert_int_eq(answer->status, 503);
+    ck_assert_str_eq(support_json(answer->body, "type"), "busy");
     ck_assert_ptr_nonnull(http_header(answer, "Retry-After"));
     http_close(more);
     http_close(held[0]);
@@ -518,6 +580,8 @@ int main(void)
     tcase_set_timeout(held, 120);
     tcase_add_loop_test(held, a_held_poll_is_answered_by_a_publish, 0, 2);
     tcase_add_test(held, a_held_poll_ends_at_its_time);
+    tcase_add_loop_test(held, a_poll_that_closes_its_connection_is_held_too, 0, 2);
+    tcase_add_test(held, the_access_log_tells_of_waiting);
     tcase_add_test(held, a_peer_that_goes_is_forgotten);
     tcase_add_test(held, a_newer_poll_replaces_the_older);
     tcase_add_test(held, wake_and_close_at_the_same_moment);
