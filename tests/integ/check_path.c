@@ -299,12 +299,9 @@ static process_result commsend(const httpd *server, const char *user, const char
                                  "--to",
                                  "alice",
                                  NULL };
-    const char *const environment[] = {
-        support_text("LD_LIBRARY_PATH=%s/lib", httpd_directory(server)), NULL
-    };
 
-    return process_run(&(process_options){
-        .argv = argv, .environment = environment, .user = user, .input = input });
+    return process_run(
+        &(process_options){ .argv = argv, .user = user, .input = input });
 }
 
 START_TEST(the_writer_works_as_httpds_user_and_no_other)

@@ -426,6 +426,6 @@ void httpd_install_writer(httpd *server)
         "sh", "-c", "mkdir -p \"$1/lib\" \"$1/bin\" && cp -P \"$0\"* \"$1/lib\"",
         support_build_path("mod_commserver/writer/.libs/libcommserver.so"),
         server->place.directory, NULL });
-    httpd_install(server, support_program("mod_commserver/writer/commsend"),
+    httpd_install(server, support_build_path("mod_commserver/writer/commsend"),
                   "bin/commsend");
 }

@@ -83,8 +83,8 @@ void httpd_put(httpd *server, const char *path, const char *text);
 void httpd_install(httpd *server, const char *from, const char *path);
 
 /** Install commsend (@DIR@/bin) and the library of the writer (@DIR@/lib), so
- *  that httpd's user can run it and CGI programs. They need
- *  "SetEnv LD_LIBRARY_PATH @DIR@/lib" (mod_env). */
+ *  that httpd's user can run it and CGI programs. Those that use the library
+ *  need "SetEnv LD_LIBRARY_PATH @DIR@/lib" (mod_env). */
 void httpd_install_writer(httpd *server);
 
 /** Times that text stands in the error log (access log). */
