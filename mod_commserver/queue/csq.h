@@ -171,6 +171,10 @@ apr_status_t csq_app_check(const char *name, apr_size_t len);
 apr_status_t csq_device_check(const char *name, apr_size_t len);
 apr_status_t csq_client_check(const char *name, apr_size_t len);
 
+/** Senders and types: UTF-8 without control characters, of any length.
+ *  @return APR_SUCCESS or CSQ_BAD_NAME. */
+apr_status_t csq_text_check(const char *text, apr_size_t len);
+
 void csq_id_format(const unsigned char id[CSQ_ID_BYTES], char out[CSQ_ID_TEXT + 1]);
 
 #define CSQ_NUMBER_TEXT 20   /* digits of the largest number                 */
@@ -219,8 +223,8 @@ typedef struct csq_key {
 
 typedef struct csq_message {
     const char *app;        /* checked by csq_app_check                       */
-    const char *sender;     /* who published, 1..CSQ_SENDER_MAX bytes         */
-    const char *type;       /* Content-Type, NULL: none given                 */
+    const char *sender;     /* who published, 1..CSQ_SENDER_MAX bytes of text */
+    const char *type;       /* Content-Type, text; NULL: none given           */
     csq_encoding encoding;
     apr_time_t time;        /* when it was published; kept in milliseconds    */
     apr_time_t expires;     /* when it goes unread; the same                  */
@@ -242,14 +246,17 @@ typedef struct csq_message {
  *         either: CSQ_SEGMENT_FULL, CSQ_TOO_LARGE, CSQ_BAD_NAME, CSQ_BUSY,
  *         CSQ_CLOSED, CSQ_NO_SERVER (handles that attached), CSQ_DAMAGED.
  *         Nothing is queued then.
- * CSQ_TOO_LARGE: the wire value is longer than max_queue_bytes or than the
- * segment, or the body is longer than max_message, as far as the wire value
- * tells: a text may be shorter than it looks. Callers that have the body
- * check its length themselves.
+ * CSQ_TOO_LARGE: the wire value is longer than csq_value_max(), or the body is
+ * longer than max_message, as far as the wire value tells: a text may be
+ * shorter than it looks. Callers that have the body check its length
+ * themselves.
  */
 apr_status_t csq_append(csq *q, const csq_message *message, const csq_key *to, int n,
                         apr_time_t now, apr_status_t *refused,
                         unsigned char out_id[CSQ_ID_BYTES]);
+
+/** Bytes of the longest wire value that fits into a queue and the segment. */
+apr_size_t csq_value_max(csq *q);
 
 /* ---- fetching -------------------------------------------------------- */
 

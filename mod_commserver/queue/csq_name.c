@@ -62,6 +62,18 @@ apr_status_t csq_client_check(const char *name, apr_size_t len)
     return APR_SUCCESS;
 }
 
+apr_status_t csq_text_check(const char *text, apr_size_t len)
+{
+    apr_size_t i;
+
+    if (!csq_utf8_valid(text, len))
+        return CSQ_BAD_NAME;
+    for (i = 0; i < len; i++)
+        if (is_control(text, len, i))
+            return CSQ_BAD_NAME;
+    return APR_SUCCESS;
+}
+
 apr_size_t csq_number_format(apr_uint64_t value, char out[CSQ_NUMBER_TEXT])
 {
     char digits[CSQ_NUMBER_TEXT];

@@ -50,6 +50,24 @@ static apr_size_t body_size(const csq_message *message)
     return message->encoding == CSQ_TEXT ? inner / 6 : message->len;
 }
 
+static apr_size_t value_max(const csq *q, const csq_limits *limits)
+{
+    apr_uint64_t segment =
+        CSQ_MESSAGE_DATA + (apr_uint64_t)(q->chunk_count - 1) * CSQ_CHUNK_DATA;
+    apr_uint64_t max =
+        segment < limits->max_queue_bytes ? segment : limits->max_queue_bytes;
+
+    return (apr_size_t)(max < UINT32_MAX ? max : UINT32_MAX);
+}
+
+apr_size_t csq_value_max(csq *q)
+{
+    csq_limits limits;
+
+    csq_limits_get(q, &limits);
+    return value_max(q, &limits);
+}
+
 static apr_status_t check_message(appending *a)
 {
     const csq_message *message = a->message;
@@ -60,9 +78,11 @@ static apr_status_t check_message(appending *a)
     if (origin->sender_len < 1 || origin->sender_len > CSQ_SENDER_MAX
         || origin->type_len > CSQ_TYPE_MAX)
         return CSQ_BAD_NAME;
+    if (csq_text_check(origin->sender, origin->sender_len) != APR_SUCCESS
+        || csq_text_check(origin->type, origin->type_len) != APR_SUCCESS)
+        return CSQ_BAD_NAME;
     if (body_size(message) > a->limits.max_message
-        || message->len > a->limits.max_queue_bytes || message->len > UINT32_MAX
-        || csq_chunks_for(message->len, CSQ_MESSAGE_DATA) > a->q->chunk_count)
+        || message->len > value_max(a->q, &a->limits))
         return CSQ_TOO_LARGE;
     return APR_SUCCESS;
 }

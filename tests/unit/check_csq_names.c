@@ -75,6 +75,18 @@ START_TEST(clients_are_any_text_on_one_line)
 }
 END_TEST
 
+START_TEST(texts_have_no_control_characters)
+{
+    ck_ok(csq_text_check("", 0));
+    ck_ok(csq_text_check("text/plain; charset=utf-8", 25));
+    ck_ok(csq_text_check("j\xc3\xbcrgen", 7));
+    ck_status(csq_text_check("a\tb", 3), CSQ_BAD_NAME);
+    ck_status(csq_text_check("a\0b", 3), CSQ_BAD_NAME);
+    ck_status(csq_text_check("\xc2\x85", 2), CSQ_BAD_NAME);
+    ck_status(csq_text_check("\xe4", 1), CSQ_BAD_NAME);
+}
+END_TEST
+
 START_TEST(ids_are_base64url)
 {
     unsigned char id[CSQ_ID_BYTES];
@@ -148,6 +160,7 @@ int main(void)
     tcase_add_test(tc, applications_are_short_tokens);
     tcase_add_test(tc, devices_are_tokens_of_32);
     tcase_add_test(tc, clients_are_any_text_on_one_line);
+    tcase_add_test(tc, texts_have_no_control_characters);
     tcase_add_test(tc, ids_are_base64url);
     tcase_add_test(tc, cursors_have_one_text);
     tcase_add_test(tc, every_status_has_a_text_of_its_own);

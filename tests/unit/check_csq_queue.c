@@ -246,7 +246,12 @@ START_TEST(bad_names_and_large_messages_are_refused)
     message.sender = "s";
     message.type = sender;
     ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_BAD_NAME);
+    message.type = "text/plain\r\n";
+    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_BAD_NAME);
     message.type = NULL;
+    message.sender = "s\x7f";
+    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_BAD_NAME);
+    message.sender = "s";
     message.data = apr_pcalloc(fx.pool, 300000);
     message.len = 256 * 1024 + 1;
     ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_TOO_LARGE);
