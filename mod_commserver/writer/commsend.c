@@ -8,8 +8,10 @@
 #include "commserver_writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,16 +40,16 @@ static const char help[] =
     "  --version        print the version\n"
     "\n"
     "exit status:\n"
-    "   0  queued\n"
+    "   0  queued; if its id cannot be written, standard error says so\n"
     "  64  wrong usage\n"
     "  65  the message is too large or not what its type says, or a name is bad\n"
-    "  66  standard input cannot be read\n"
+    "  66  standard input is closed or cannot be read\n"
     "  69  no server runs there\n"
     "  71  the system refused\n"
     "  75  full or busy: try again later\n"
     "  76  the server is of another build, or its memory is damaged\n"
     "  77  not permitted\n"
-    "  78  the server has several realms and none was named\n";
+    "  78  the server has several realms and none was named, or not this one\n";
 
 typedef struct options {
     const char *app;
@@ -89,6 +91,7 @@ static int exit_code(int status)
     case COMMSERVER_WRITER_NOT_PERMITTED:
         return EX_NOPERM;
     case COMMSERVER_WRITER_NO_REALM:
+    case COMMSERVER_WRITER_OTHER_REALM:
         return EX_CONFIG;
     case COMMSERVER_WRITER_BAD_ARGUMENT:
         return EX_USAGE;
@@ -103,6 +106,22 @@ static int report(const char *what, const char *subject, int status)
             commserver_writer_text(status),
             status == COMMSERVER_WRITER_SYSTEM ? ": " : "",
             status == COMMSERVER_WRITER_SYSTEM ? strerror(errno) : "");
+    return exit_code(status);
+}
+
+/* The realm was given where its name or its absence is the trouble. */
+static int report_open(const options *o, int status)
+{
+    const char *realm = o->realm ? o->realm : getenv("COMMSERVER_REALM");
+    char only[COMMSERVER_WRITER_REALM_SIZE];
+
+    if (status == COMMSERVER_WRITER_BAD_NAME)
+        return report("realm", realm, status);
+    if (status != COMMSERVER_WRITER_OTHER_REALM
+        || commserver_writer_realm(o->segment, only) != COMMSERVER_WRITER_OK)
+        return report("segment", commserver_writer_segment(o->segment), status);
+    fprintf(stderr, "commsend: realm '%s': the only realm of the server is '%s'\n", realm,
+            only);
     return exit_code(status);
 }
 
@@ -161,17 +180,15 @@ static int parse_option(options *o, int option)
 
 static int parse_options(options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
-        { "app", required_argument, NULL, 'a' },
-        { "to", required_argument, NULL, 't' },
-        { "type", required_argument, NULL, 'y' },
-        { "ttl", required_argument, NULL, 'l' },
-        { "segment", required_argument, NULL, 's' },
-        { "realm", required_argument, NULL, 'r' },
-        { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'v' },
-        { NULL, 0, NULL, 0 }
-    };
+    static const struct option table[] = { { "app", required_argument, NULL, 'a' },
+                                           { "to", required_argument, NULL, 't' },
+                                           { "type", required_argument, NULL, 'y' },
+                                           { "ttl", required_argument, NULL, 'l' },
+                                           { "segment", required_argument, NULL, 's' },
+                                           { "realm", required_argument, NULL, 'r' },
+                                           { "help", no_argument, NULL, 'h' },
+                                           { "version", no_argument, NULL, 'v' },
+                                           { NULL, 0, NULL, 0 } };
     int option;
     int code = EX_OK;
 
@@ -190,6 +207,27 @@ static int parse_options(options *o, int argc, char **argv)
 }
 
 /* ---- the message -------------------------------------------------------- */
+
+/* A segment must never be taken for one of the standard streams. What stands
+ * in for an output that is closed cannot be written either.                 */
+static int hold_streams(void)
+{
+    int fd;
+
+    if (fcntl(STDIN_FILENO, F_GETFD) < 0) {
+        fputs("commsend: standard input is closed\n", stderr);
+        return EX_NOINPUT;
+    }
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd == STDOUT_FILENO || fd == STDERR_FILENO);
+    if (fd < 0) {
+        fprintf(stderr, "commsend: /dev/null: %s\n", strerror(errno));
+        return EX_OSERR;
+    }
+    close(fd);
+    return EX_OK;
+}
 
 /* All of standard input, but not more than max + 1 bytes. */
 static int read_input(size_t max, char **out_data, size_t *out_length)
@@ -225,14 +263,57 @@ static int read_input(size_t max, char **out_data, size_t *out_length)
     return EX_OK;
 }
 
-static void report_refused(const options *o, const int *statuses)
+/* A name stays bad, a queue does not stay full: the name decides. */
+static int report_refused(const options *o, const int *statuses)
 {
+    int code = EX_TEMPFAIL;
     int i;
 
-    for (i = 0; i < o->to_count; i++)
-        if (statuses[i] != COMMSERVER_WRITER_OK)
-            fprintf(stderr, "commsend: client '%s': %s\n", o->to[i],
-                    commserver_writer_text(statuses[i]));
+    for (i = 0; i < o->to_count; i++) {
+        if (statuses[i] == COMMSERVER_WRITER_OK)
+            continue;
+        fprintf(stderr, "commsend: client '%s': %s\n", o->to[i],
+                commserver_writer_text(statuses[i]));
+        if (statuses[i] == COMMSERVER_WRITER_BAD_NAME)
+            code = EX_DATAERR;
+    }
+    fputs("commsend: queued for none of the clients\n", stderr);
+    return code;
+}
+
+/* Which of them it is, the library does not tell. */
+static int report_names(const options *o)
+{
+    fprintf(stderr, "commsend: application '%s'", o->app);
+    if (o->to_count == 1)
+        fprintf(stderr, "%s client '%s'", o->type ? "," : " or", o->to[0]);
+    if (o->type)
+        fprintf(stderr, " or type '%s'", o->type);
+    fprintf(stderr, ": %s\n", commserver_writer_text(COMMSERVER_WRITER_BAD_NAME));
+    return EX_DATAERR;
+}
+
+static int report_too_large(const commserver_writer *writer, size_t length)
+{
+    size_t max = commserver_writer_max_message(writer);
+
+    fprintf(stderr,
+            "commsend: the message is too large: at most %zu bytes are "
+            "allowed%s\n",
+            max, length > max ? "" : ", text as quoted, other data as base64");
+    return EX_DATAERR;
+}
+
+/* The message cannot be called back, and whoever is told of a failure sends it
+ * again: so this is none.                                                   */
+static int print_id(const char *id)
+{
+    if (puts(id) == EOF || fflush(stdout) == EOF)
+        fprintf(stderr,
+                "commsend: the message is queued with id '%s', which cannot be "
+                "written to standard output: %s\n",
+                id, strerror(errno));
+    return EX_OK;
 }
 
 static int publish(commserver_writer *writer, const options *o, const char *data,
@@ -252,12 +333,13 @@ static int publish(commserver_writer *writer, const options *o, const char *data
     message.ttl = o->ttl;
     status = commserver_writer_publish(writer, &message, statuses, id);
     if (status == COMMSERVER_WRITER_OK)
-        return puts(id) == EOF || fflush(stdout) == EOF ? EX_OSERR : EX_OK;
+        return print_id(id);
     if (status == COMMSERVER_WRITER_REFUSED)
-        report_refused(o, statuses);
+        return report_refused(o, statuses);
+    if (status == COMMSERVER_WRITER_BAD_NAME)
+        return report_names(o);
     if (status == COMMSERVER_WRITER_TOO_LARGE)
-        fprintf(stderr, "commsend: at most %zu bytes are allowed\n",
-                commserver_writer_max_message(writer));
+        return report_too_large(writer, length);
     return report("message for", o->to[0], status);
 }
 
@@ -272,9 +354,13 @@ int main(int argc, char **argv)
 
     if (code != EX_OK)
         return code < 0 ? EX_OK : code;
+    signal(SIGPIPE, SIG_IGN);
+    code = hold_streams();
+    if (code != EX_OK)
+        return code;
     status = commserver_writer_open(o.segment, o.realm, &writer);
     if (status != COMMSERVER_WRITER_OK)
-        return report("segment", commserver_writer_segment(o.segment), status);
+        return report_open(&o, status);
     code = read_input(commserver_writer_max_message(writer), &data, &length);
     if (code == EX_OK)
         code = publish(writer, &o, data, length);

@@ -64,7 +64,8 @@ enum commserver_writer_status {
     COMMSERVER_WRITER_NO_REALM = 13,     /* several: one must be named        */
     COMMSERVER_WRITER_BAD_ARGUMENT = 14, /* NULL or a number out of range     */
     COMMSERVER_WRITER_NO_MEMORY = 15,
-    COMMSERVER_WRITER_SYSTEM = 16        /* errno says more                   */
+    COMMSERVER_WRITER_SYSTEM = 16,       /* errno says more                   */
+    COMMSERVER_WRITER_OTHER_REALM = 17   /* the server's only realm is another*/
 };
 
 /** The text of a status: lower case, no final stop. Never NULL; static.
@@ -90,11 +91,14 @@ const char *commserver_writer_segment(const char *segment);
  * Attach to the queues of a running server.
  * @param segment  see commserver_writer_segment()
  * @param realm    NULL: the environment's COMMSERVER_REALM, else the only
- *                 realm of the server
+ *                 realm of the server. A server that has several does not
+ *                 tell whether it has this one: messages for a realm that it
+ *                 does not have are never read
  * @param out_writer  NULL on failure; to be closed with
  *                 commserver_writer_close()
  * @return COMMSERVER_WRITER_OK, _NO_SERVER, _NOT_PERMITTED, _OTHER_BUILD,
- *         _NO_REALM, _BAD_NAME (the realm), _BUSY (the server is starting),
+ *         _NO_REALM, _OTHER_REALM (see commserver_writer_realm()),
+ *         _BAD_NAME (the realm), _BUSY (the server is starting),
  *         _DAMAGED, _NO_MEMORY, _BAD_ARGUMENT, _SYSTEM.
  * @since 0.1.0
  */
@@ -104,7 +108,23 @@ int commserver_writer_open(const char *segment, const char *realm,
 /** Detach and free. NULL is allowed. @since 0.1.0 */
 void commserver_writer_close(commserver_writer *writer);
 
-/** Bytes that the data of one message may have at most. @since 0.1.0 */
+/** Bytes for a realm, NUL included. @since 0.1.0 */
+#define COMMSERVER_WRITER_REALM_SIZE 256
+
+/**
+ * The only realm of a running server, whatever the environment says.
+ * @param segment    see commserver_writer_segment()
+ * @param out_realm  COMMSERVER_WRITER_REALM_SIZE bytes, set on success
+ * @return COMMSERVER_WRITER_OK; _NO_REALM: it has several; else as
+ *         commserver_writer_open().
+ * @since 0.1.0
+ */
+int commserver_writer_realm(const char *segment, char *out_realm);
+
+/** Bytes that the data of one message may have at most, by the server's limits
+ *  of a message, a queue and the segment. In the last two, data other than JSON
+ *  counts as it travels: text in quotes and escaped, the rest in base64.
+ *  @since 0.1.0 */
 size_t commserver_writer_max_message(const commserver_writer *writer);
 
 /** Receivers of one call at most. @since 0.1.0 */
@@ -118,12 +138,14 @@ typedef struct commserver_writer_message {
     const char *app;        /* [A-Za-z0-9][A-Za-z0-9._-]{0,63}                */
     const char *const *to;  /* clients: 1..255 bytes of UTF-8 each            */
     int to_count;           /* 1..COMMSERVER_WRITER_MAX_TO                    */
-    const char *type;       /* Content-Type; NULL: none                       */
+    const char *type;       /* Content-Type, up to 255 bytes of UTF-8 without
+                               control characters; NULL: none                 */
     const void *data;       /* may be NULL if length is 0                     */
     size_t length;          /* bytes                                          */
     long ttl;               /* seconds until it goes unread; 0: the server's
                                default; more than the server's maximum is cut */
-    const char *sender;     /* NULL: "local:" and the name of this user       */
+    const char *sender;     /* as the type; NULL: "local:" and the name of
+                               this user                                      */
 } commserver_writer_message;
 
 #define COMMSERVER_WRITER_MESSAGE_INIT \
@@ -145,7 +167,8 @@ typedef struct commserver_writer_message {
  *         ends. Else nothing was queued: for one client _QUEUE_FULL,
  *         _CLIENTS_FULL; for several _REFUSED; _SEGMENT_FULL, _TOO_LARGE,
  *         _BAD_NAME, _BAD_JSON, _BUSY, _NO_SERVER, _NOT_PERMITTED,
- *         _OTHER_BUILD, _DAMAGED, _NO_MEMORY, _BAD_ARGUMENT, _SYSTEM.
+ *         _OTHER_BUILD, _DAMAGED, _NO_MEMORY, _BAD_ARGUMENT, _SYSTEM; of a
+ *         server that was restarted also _NO_REALM, _OTHER_REALM.
  * @since 0.1.0
  */
 int commserver_writer_publish(commserver_writer *writer,

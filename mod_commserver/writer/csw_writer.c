@@ -27,15 +27,16 @@
 #define LOCK_TIMEOUT (APR_USEC_PER_SEC / 2)
 
 _Static_assert(COMMSERVER_WRITER_ID_SIZE == CSQ_ID_TEXT + 1, "an id has one length");
+_Static_assert(COMMSERVER_WRITER_REALM_SIZE == CSQ_REALM_MAX + 1, "a realm fits");
 _Static_assert(COMMSERVER_WRITER_MAX_TO <= CSQ_RECEIVERS_MAX, "one call can take all");
 
 struct commserver_writer {
-    apr_pool_t *pool;          /* lives as long as the writer                 */
-    apr_pool_t *attached;      /* as long as one segment                      */
-    apr_pool_t *scratch;       /* as long as one call                         */
+    apr_pool_t *pool;     /* lives as long as the writer                 */
+    apr_pool_t *attached; /* as long as one segment                      */
+    apr_pool_t *scratch;  /* as long as one call                         */
     csq *queue;
     const char *segment;
-    const char *wanted_realm;  /* NULL: the only one                          */
+    const char *wanted_realm; /* NULL: the only one                          */
     const char *realm;
     const char *sender;
 };
@@ -61,7 +62,8 @@ const char *commserver_writer_text(int status)
         "the server serves several realms: name one",
         "an argument is missing or out of range",
         "out of memory",
-        "the system refused"
+        "the system refused",
+        "the server does not serve this realm"
     };
 
     if (status < 0 || (size_t)status >= sizeof texts / sizeof texts[0])
@@ -86,23 +88,21 @@ static int to_status(apr_status_t rv)
     static const struct {
         apr_status_t csq;
         int status;
-    } pairs[] = {
-        { APR_SUCCESS, COMMSERVER_WRITER_OK },
-        { CSQ_QUEUE_FULL, COMMSERVER_WRITER_QUEUE_FULL },
-        { CSQ_SEGMENT_FULL, COMMSERVER_WRITER_SEGMENT_FULL },
-        { CSQ_CLIENTS_FULL, COMMSERVER_WRITER_CLIENTS_FULL },
-        { CSQ_TOO_LARGE, COMMSERVER_WRITER_TOO_LARGE },
-        { CSQ_REFUSED, COMMSERVER_WRITER_REFUSED },
-        { CSQ_BUSY, COMMSERVER_WRITER_BUSY },
-        { CSQ_CLOSED, COMMSERVER_WRITER_NO_SERVER },
-        { CSQ_NO_SERVER, COMMSERVER_WRITER_NO_SERVER },
-        { CSQ_LAYOUT, COMMSERVER_WRITER_OTHER_BUILD },
-        { CSQ_DAMAGED, COMMSERVER_WRITER_DAMAGED },
-        { CSQ_NO_MEMORY, COMMSERVER_WRITER_NO_MEMORY },
-        { CSQ_BAD_NAME, COMMSERVER_WRITER_BAD_NAME },
-        { CSQ_BAD_JSON, COMMSERVER_WRITER_BAD_JSON },
-        { CSQ_NO_REALM, COMMSERVER_WRITER_NO_REALM }
-    };
+    } pairs[] = { { APR_SUCCESS, COMMSERVER_WRITER_OK },
+                  { CSQ_QUEUE_FULL, COMMSERVER_WRITER_QUEUE_FULL },
+                  { CSQ_SEGMENT_FULL, COMMSERVER_WRITER_SEGMENT_FULL },
+                  { CSQ_CLIENTS_FULL, COMMSERVER_WRITER_CLIENTS_FULL },
+                  { CSQ_TOO_LARGE, COMMSERVER_WRITER_TOO_LARGE },
+                  { CSQ_REFUSED, COMMSERVER_WRITER_REFUSED },
+                  { CSQ_BUSY, COMMSERVER_WRITER_BUSY },
+                  { CSQ_CLOSED, COMMSERVER_WRITER_NO_SERVER },
+                  { CSQ_NO_SERVER, COMMSERVER_WRITER_NO_SERVER },
+                  { CSQ_LAYOUT, COMMSERVER_WRITER_OTHER_BUILD },
+                  { CSQ_DAMAGED, COMMSERVER_WRITER_DAMAGED },
+                  { CSQ_NO_MEMORY, COMMSERVER_WRITER_NO_MEMORY },
+                  { CSQ_BAD_NAME, COMMSERVER_WRITER_BAD_NAME },
+                  { CSQ_BAD_JSON, COMMSERVER_WRITER_BAD_JSON },
+                  { CSQ_NO_REALM, COMMSERVER_WRITER_NO_REALM } };
     size_t i;
 
     for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
@@ -133,6 +133,7 @@ const char *commserver_writer_segment(const char *segment)
     return found ? found : CSW_DEFAULT_SEGMENT;
 }
 
+/* Users whose names are no sender go by their numbers. */
 static const char *local_sender(apr_pool_t *pool)
 {
     char buffer[4096];
@@ -140,28 +141,52 @@ static const char *local_sender(apr_pool_t *pool)
     struct passwd *found = NULL;
     const char *sender;
 
-    if (getpwuid_r(geteuid(), &entry, buffer, sizeof buffer, &found) == 0 && found)
+    if (getpwuid_r(geteuid(), &entry, buffer, sizeof buffer, &found) == 0 && found) {
         sender = apr_pstrcat(pool, "local:", found->pw_name, NULL);
-    else
-        sender = apr_psprintf(pool, "local:%lu", (unsigned long)geteuid());
-    return strlen(sender) <= CSQ_SENDER_MAX ? sender
-                                            : apr_pstrndup(pool, sender, CSQ_SENDER_MAX);
+        if (strlen(sender) <= CSQ_SENDER_MAX
+            && csq_text_check(sender, strlen(sender)) == APR_SUCCESS)
+            return sender;
+    }
+    return apr_psprintf(pool, "local:%lu", (unsigned long)geteuid());
 }
 
-static apr_status_t attach(commserver_writer *writer)
+/* A queue of a realm that the server does not have would never be read. Only
+ * a single realm is known by name; of several, any is believed.             */
+static int choose_realm(commserver_writer *writer)
 {
-    apr_status_t rv;
+    apr_status_t rv = csq_realm_only(writer->queue, writer->attached, &writer->realm);
 
+    if (!writer->wanted_realm)
+        return to_status(rv);
+    if (rv == APR_SUCCESS && strcmp(writer->realm, writer->wanted_realm) != 0)
+        return COMMSERVER_WRITER_OTHER_REALM;
+    writer->realm = writer->wanted_realm;
+    return rv == CSQ_NO_REALM ? COMMSERVER_WRITER_OK : to_status(rv);
+}
+
+static void detach(commserver_writer *writer)
+{
     apr_pool_clear(writer->attached);
     writer->queue = NULL;
+    writer->realm = NULL;
+}
+
+static int attach(commserver_writer *writer)
+{
+    apr_status_t rv;
+    int status;
+
+    detach(writer);
     rv = csq_attach(writer->segment, writer->attached, &writer->queue);
-    if (rv != APR_SUCCESS)
-        return rv;
+    if (rv != APR_SUCCESS) {
+        writer->queue = NULL;
+        return to_status(rv);
+    }
     csq_lock_timeout_set(writer->queue, LOCK_TIMEOUT);
-    writer->realm = writer->wanted_realm;
-    if (!writer->realm)
-        rv = csq_realm_only(writer->queue, writer->attached, &writer->realm);
-    return rv;
+    status = choose_realm(writer);
+    if (status != COMMSERVER_WRITER_OK)
+        detach(writer);
+    return status;
 }
 
 static commserver_writer *make_writer(const char *segment, const char *realm)
@@ -179,25 +204,19 @@ static commserver_writer *make_writer(const char *segment, const char *realm)
         apr_pool_destroy(pool);
         return NULL;
     }
-    if (!realm)
-        realm = from_environment("COMMSERVER_REALM");
     writer->segment = apr_pstrdup(pool, commserver_writer_segment(segment));
     writer->wanted_realm = realm ? apr_pstrdup(pool, realm) : NULL;
     writer->sender = local_sender(pool);
     return writer;
 }
 
-int commserver_writer_open(const char *segment, const char *realm,
-                           commserver_writer **out_writer)
+/* Attach; realm NULL: the only one. */
+static int open_writer(const char *segment, const char *realm,
+                       commserver_writer **out_writer)
 {
     commserver_writer *writer;
-    apr_status_t rv;
+    int status;
 
-    if (!out_writer)
-        return COMMSERVER_WRITER_BAD_ARGUMENT;
-    *out_writer = NULL;
-    if (realm && strlen(realm) > CSQ_REALM_MAX)
-        return COMMSERVER_WRITER_BAD_NAME;
     if (apr_initialize() != APR_SUCCESS)
         return COMMSERVER_WRITER_NO_MEMORY;
     writer = make_writer(segment, realm);
@@ -205,12 +224,40 @@ int commserver_writer_open(const char *segment, const char *realm,
         apr_terminate();
         return COMMSERVER_WRITER_NO_MEMORY;
     }
-    rv = attach(writer);
-    if (rv != APR_SUCCESS) {
+    status = attach(writer);
+    if (status != COMMSERVER_WRITER_OK) {
         commserver_writer_close(writer);
-        return to_status(rv);
+        return status;
     }
     *out_writer = writer;
+    return COMMSERVER_WRITER_OK;
+}
+
+int commserver_writer_open(const char *segment, const char *realm,
+                           commserver_writer **out_writer)
+{
+    if (!out_writer)
+        return COMMSERVER_WRITER_BAD_ARGUMENT;
+    *out_writer = NULL;
+    if (!realm)
+        realm = from_environment("COMMSERVER_REALM");
+    if (realm && strlen(realm) > CSQ_REALM_MAX)
+        return COMMSERVER_WRITER_BAD_NAME;
+    return open_writer(segment, realm, out_writer);
+}
+
+int commserver_writer_realm(const char *segment, char *out_realm)
+{
+    commserver_writer *writer;
+    int status;
+
+    if (!out_realm)
+        return COMMSERVER_WRITER_BAD_ARGUMENT;
+    status = open_writer(segment, NULL, &writer);
+    if (status != COMMSERVER_WRITER_OK)
+        return status;
+    apr_cpystrn(out_realm, writer->realm, COMMSERVER_WRITER_REALM_SIZE);
+    commserver_writer_close(writer);
     return COMMSERVER_WRITER_OK;
 }
 
@@ -225,11 +272,13 @@ void commserver_writer_close(commserver_writer *writer)
 size_t commserver_writer_max_message(const commserver_writer *writer)
 {
     csq_limits limits;
+    apr_size_t value_max;
 
     if (!writer || !writer->queue)
         return 0;
     csq_limits_get(writer->queue, &limits);
-    return limits.max_message;
+    value_max = csq_value_max(writer->queue);
+    return value_max < limits.max_message ? value_max : limits.max_message;
 }
 
 /* ---- publish ------------------------------------------------------------ */
@@ -269,7 +318,7 @@ static apr_status_t append(commserver_writer *writer,
     int i;
 
     csq_limits_get(writer->queue, &limits);
-    if (message->length > limits.max_message)
+    if (message->length > commserver_writer_max_message(writer))
         return CSQ_TOO_LARGE;
     rv = csq_payload_encode(message->type, message->length ? message->data : "",
                             message->length, writer->scratch, &stored.encoding,
@@ -293,6 +342,7 @@ int commserver_writer_publish(commserver_writer *writer,
     unsigned char id[CSQ_ID_BYTES];
     apr_status_t refused[COMMSERVER_WRITER_MAX_TO];
     apr_status_t rv = CSQ_NO_SERVER;
+    int status;
     int i;
 
     if (!writer || !is_complete(message))
@@ -300,9 +350,10 @@ int commserver_writer_publish(commserver_writer *writer,
     if (writer->queue)
         rv = append(writer, message, refused, id);
     if (rv == CSQ_CLOSED || rv == CSQ_NO_SERVER) {
-        rv = attach(writer);
-        if (rv == APR_SUCCESS)
-            rv = append(writer, message, refused, id);
+        status = attach(writer);
+        if (status != COMMSERVER_WRITER_OK)
+            return status;
+        rv = append(writer, message, refused, id);
     }
     for (i = 0; rv == CSQ_REFUSED && statuses && i < message->to_count; i++)
         statuses[i] = to_status(refused[i]);

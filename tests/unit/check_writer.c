@@ -14,12 +14,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static char output[4096];      /* of commsend, both streams                   */
+static char output[4096];       /* of commsend, both streams                   */
+static const char *redirection; /* a shell's, for commsend; NULL: none         */
 
 static void setup(void)
 {
     static const char *const realms[] = { "realm" };
 
+    redirection = NULL;
     unsetenv("COMMSERVER_SEGMENT");
     unsetenv("COMMSERVER_REALM");
     fixture_setup();
@@ -133,8 +135,7 @@ START_TEST(wrong_arguments_are_refused)
     ck_assert_int_eq(publish_to(writer, "alice", NULL, data, NULL),
                      COMMSERVER_WRITER_TOO_LARGE);
     data[commserver_writer_max_message(writer)] = '\0';
-    ck_assert_int_eq(publish_to(writer, "alice", NULL, data, NULL),
-                     COMMSERVER_WRITER_OK);
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, data, NULL), COMMSERVER_WRITER_OK);
     commserver_writer_close(writer);
     commserver_writer_close(NULL);
 }
@@ -158,6 +159,68 @@ START_TEST(the_environment_says_where_and_for_whom)
     ck_assert_int_eq(commserver_writer_open(NULL, NULL, &writer), COMMSERVER_WRITER_OK);
     ck_assert_int_eq(publish_to(writer, "alice", NULL, "x", NULL), COMMSERVER_WRITER_OK);
     ck_ok(csq_fetch_batch(fx.q, &key, &what, fx.now, fx.batch));
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(a_realm_that_the_server_does_not_have_is_refused)
+{
+    static const char *const realms[] = { "realm", "elsewhere" };
+    commserver_writer *writer;
+    char only[COMMSERVER_WRITER_REALM_SIZE];
+
+    ck_assert_int_eq(commserver_writer_open(fx.path, "nope", &writer),
+                     COMMSERVER_WRITER_OTHER_REALM);
+    ck_assert_ptr_null(writer);
+    setenv("COMMSERVER_REALM", "nope", 1);
+    ck_assert_int_eq(commserver_writer_open(fx.path, NULL, &writer),
+                     COMMSERVER_WRITER_OTHER_REALM);
+    ck_assert_int_eq(commserver_writer_realm(fx.path, only), COMMSERVER_WRITER_OK);
+    ck_assert_str_eq(only, "realm");
+    ck_assert_int_eq(commserver_writer_realm(fx.path, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    ck_assert_int_eq(commserver_writer_realm("/none/q", only),
+                     COMMSERVER_WRITER_NO_SERVER);
+    ck_ok(csq_realms_set(fx.q, realms, 2));
+    ck_assert_int_eq(commserver_writer_realm(fx.path, only), COMMSERVER_WRITER_NO_REALM);
+}
+END_TEST
+
+START_TEST(the_smallest_limit_is_the_limit)
+{
+    commserver_writer *writer = open_writer();
+
+    ck_assert_uint_eq(commserver_writer_max_message(writer), fx.limits.max_message);
+    fx.limits.max_message = 4 * FIXTURE_SIZE;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    ck_assert_uint_eq(commserver_writer_max_message(writer), fx.limits.max_queue_bytes);
+    fx.limits.max_queue_bytes = 4 * FIXTURE_SIZE;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    ck_assert_uint_lt(commserver_writer_max_message(writer), FIXTURE_SIZE);
+    ck_assert_uint_gt(commserver_writer_max_message(writer), FIXTURE_SIZE / 4);
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(senders_and_types_are_text)
+{
+    commserver_writer *writer = open_writer();
+    commserver_writer_message message = COMMSERVER_WRITER_MESSAGE_INIT;
+    const char *to = "alice";
+
+    ck_assert_int_eq(publish_to(writer, to, "a\nb", "x", NULL),
+                     COMMSERVER_WRITER_BAD_NAME);
+    ck_assert_int_eq(publish_to(writer, to, "\xff", "x", NULL),
+                     COMMSERVER_WRITER_BAD_NAME);
+    message.app = "orders";
+    message.to = &to;
+    message.to_count = 1;
+    message.sender = "shop\x1b[2J";
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_NAME);
+    message.sender = "J\xc3\xbcrgen's shop";
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_OK);
     commserver_writer_close(writer);
 }
 END_TEST
@@ -186,14 +249,35 @@ START_TEST(a_writer_follows_a_restarted_server)
 }
 END_TEST
 
+START_TEST(a_restarted_server_may_have_other_realms)
+{
+    static const char *const realms[] = { "one", "two" };
+    commserver_writer *writer = open_writer();
+    apr_pool_t *pool;
+
+    apr_pool_create(&pool, NULL);
+    csq_batch_destroy(fx.batch);
+    apr_pool_destroy(fx.pool);
+    fx.pool = pool;
+    fx.batch = csq_batch_create();
+    fixture_create(FIXTURE_SIZE, FIXTURE_SLOTS);
+    ck_ok(csq_realms_set(fx.q, realms, 2));
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, "x", NULL),
+                     COMMSERVER_WRITER_NO_REALM);
+    ck_assert_int_eq(publish_to(writer, "alice", NULL, "x", NULL),
+                     COMMSERVER_WRITER_NO_REALM);
+    commserver_writer_close(writer);
+}
+END_TEST
+
 START_TEST(every_status_has_a_text)
 {
     int status;
 
-    for (status = COMMSERVER_WRITER_OK; status <= COMMSERVER_WRITER_SYSTEM; status++)
+    for (status = COMMSERVER_WRITER_OK; status <= COMMSERVER_WRITER_OTHER_REALM; status++)
         ck_assert_str_ne(commserver_writer_text(status), "unknown status");
     ck_assert_str_eq(commserver_writer_text(-1), "unknown status");
-    ck_assert_str_eq(commserver_writer_text(COMMSERVER_WRITER_SYSTEM + 1),
+    ck_assert_str_eq(commserver_writer_text(COMMSERVER_WRITER_OTHER_REALM + 1),
                      "unknown status");
     ck_assert_int_eq(commserver_writer_version(), COMMSERVER_WRITER_VERSION);
 }
@@ -212,28 +296,35 @@ static void read_output(int fd)
     close(fd);
 }
 
-static void exec_commsend(char *const *arguments, int in, int out)
+/* arguments[0..2] are the shell's, arguments[3] is the program. */
+static void exec_commsend(char **arguments, int in, int out)
 {
     const char *top = getenv("top_builddir");
     char program[4096];
+    char script[128];
 
+    snprintf(script, sizeof script, "exec \"$0\" \"$@\" %s",
+             redirection ? redirection : "");
     snprintf(program, sizeof program, "%s/mod_commserver/writer/commsend",
              top ? top : "..");
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
-    execv(program, arguments);
-    perror(program);
+    arguments[2] = script;
+    arguments[3] = program;
+    execv("/bin/sh", arguments);
+    perror("sh");
     _exit(127);
 }
 
 /* Run commsend --segment ... with these options and this input. */
 static int commsend(const char *input, size_t len, const char *const *options)
 {
-    char *arguments[32] = { (char *)"commsend", (char *)"--segment", fx.path };
+    char *arguments[32] = { (char *)"sh", (char *)"-c",        NULL,
+                            NULL,         (char *)"--segment", fx.path };
     int in[2];
     int out[2];
-    int n = 3;
+    int n = 6;
     int status;
     pid_t child;
 
@@ -259,7 +350,7 @@ static int commsend(const char *input, size_t len, const char *const *options)
     return WEXITSTATUS(status);
 }
 
-#define RUN(input, ...) \
+#define RUN(input, ...)                                                                  \
     commsend(input, sizeof(input) - 1, (const char *const[]){ __VA_ARGS__, NULL })
 
 START_TEST(commsend_publishes_its_input)
@@ -299,6 +390,79 @@ START_TEST(commsend_explains_itself)
     ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--ttl", "1x"), EX_USAGE);
     ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "message"), EX_USAGE);
     ck_assert_int_eq(RUN("", "--what"), EX_USAGE);
+}
+END_TEST
+
+START_TEST(commsend_names_the_names_that_are_bad)
+{
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice", "--to", "alice/d1"),
+                     EX_DATAERR);
+    ck_assert_ptr_nonnull(strstr(output, "client 'alice/d1': a name is not allowed"));
+    ck_assert_ptr_null(strstr(output, "client 'alice':"));
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice/d1"), EX_DATAERR);
+    ck_assert_ptr_nonnull(strstr(output, "'alice/d1'"));
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice", "--type", "a\tb"),
+                     EX_DATAERR);
+    ck_assert_ptr_nonnull(strstr(output, "type 'a\tb'"));
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice", "--realm", "nope"),
+                     EX_CONFIG);
+    ck_assert_str_eq(output, "commsend: realm 'nope': the only realm of the server is "
+                             "'realm'\n");
+    ck_status(get("alice", NULL), CSQ_EMPTY);
+}
+END_TEST
+
+START_TEST(commsend_needs_an_input)
+{
+    redirection = "<&-";
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "alice"), EX_NOINPUT);
+    ck_assert_str_eq(output, "commsend: standard input is closed\n");
+    ck_assert_int_eq(RUN("", "--version"), EX_OK);
+    redirection = "</";
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "alice"), EX_NOINPUT);
+    ck_status(get("alice", NULL), CSQ_EMPTY);
+}
+END_TEST
+
+/* A status that says "failed" would make the caller send it again. */
+START_TEST(commsend_without_output_has_sent_once)
+{
+    char text[CSQ_ID_TEXT + 1];
+
+    redirection = ">&-";
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice"), EX_OK);
+    ck_ok(get("alice", NULL));
+    ck_assert_uint_eq(csq_batch_count(fx.batch), 1);
+    csq_id_format(csq_batch_get(fx.batch, 0)->id, text);
+    ck_assert_ptr_nonnull(strstr(output, "queued"));
+    ck_assert_ptr_nonnull(strstr(output, text));
+    redirection = ">/dev/full";
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "bob"), EX_OK);
+    ck_ok(get("bob", NULL));
+    ck_assert_ptr_nonnull(strstr(output, "No space left"));
+    redirection = ">&- 2>&-";
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "carol"), EX_OK);
+    ck_ok(get("carol", NULL));
+}
+END_TEST
+
+START_TEST(commsend_tells_the_limit_that_applies)
+{
+    static char large[1200];
+
+    fx.limits.max_queue_bytes = 1000;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    memset(large, 'x', sizeof large);
+    ck_assert_int_eq(RUN(large, "--app", "a", "--to", "b"), EX_DATAERR);
+    ck_assert_str_eq(output, "commsend: the message is too large: at most 1000 bytes are "
+                             "allowed\n");
+    ck_assert_int_eq(
+        commsend(large, 999, (const char *const[]){ "--app", "a", "--to", "b", NULL }),
+        EX_DATAERR);
+    ck_assert_ptr_nonnull(strstr(output, "1000 bytes are allowed, text as quoted"));
+    ck_assert_int_eq(
+        commsend(large, 998, (const char *const[]){ "--app", "a", "--to", "b", NULL }),
+        EX_OK);
 }
 END_TEST
 
@@ -345,10 +509,18 @@ int main(void)
     tcase_add_test(tc, several_get_it_or_none);
     tcase_add_test(tc, wrong_arguments_are_refused);
     tcase_add_test(tc, the_environment_says_where_and_for_whom);
+    tcase_add_test(tc, a_realm_that_the_server_does_not_have_is_refused);
+    tcase_add_test(tc, the_smallest_limit_is_the_limit);
+    tcase_add_test(tc, senders_and_types_are_text);
     tcase_add_test(tc, a_writer_follows_a_restarted_server);
+    tcase_add_test(tc, a_restarted_server_may_have_other_realms);
     tcase_add_test(tc, every_status_has_a_text);
     tcase_add_test(tc, commsend_publishes_its_input);
     tcase_add_test(tc, commsend_explains_itself);
+    tcase_add_test(tc, commsend_names_the_names_that_are_bad);
+    tcase_add_test(tc, commsend_needs_an_input);
+    tcase_add_test(tc, commsend_without_output_has_sent_once);
+    tcase_add_test(tc, commsend_tells_the_limit_that_applies);
     tcase_add_test(tc, commsend_tells_errors_apart);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
