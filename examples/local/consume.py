@@ -6,7 +6,8 @@
 
 Connects to the agent's socket, subscribes, prints each message and
 acknowledges it. Only then does the agent forget it: killed in between, this
-program gets the same message again when it is back.
+program gets the same message again when it is back. The same goes for a gap,
+which tells of messages that are missing.
 """
 import json
 import socket
@@ -32,7 +33,10 @@ def main():
                                         message.get("from", "?")), flush=True)
             say({"ack": message["id"]})
         elif "gap" in line:
-            print("%s: some messages are missing: %s" % (app, line["gap"]), flush=True)
+            gap = line["gap"]
+            print("%s: messages are missing: %s" % (app, gap.get("count", "unknown how many")),
+                  flush=True)
+            say({"ack": gap["id"]})
         elif "error" in line:
             print("%s: %s" % (app, line["error"].get("text")), file=sys.stderr, flush=True)
 

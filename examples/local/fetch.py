@@ -6,12 +6,13 @@
 
 The message only says where something new is ({"url": "/news/latest.json"});
 the content comes from the application's own server, for example
-http://localhost:8470. The message is acknowledged when that has worked, and
-given again by the agent a little later when it has not.
+http://localhost:8470. The message is acknowledged when that has worked, or
+never will; until then the next one waits.
 """
 import json
 import socket
 import sys
+import time
 import urllib.request
 
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -20,11 +21,24 @@ direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def fetch(server, message):
     """What the message points to, as text."""
     data = message["data"]
-    path = data["url"] if isinstance(data, dict) else str(data)
+    path = str(data["url"] if isinstance(data, dict) else data)
     if not path.startswith("/"):
         raise ValueError("not a path on the server: %r" % path)
     with direct.open(server + path, timeout=10) as answer:
         return answer.read().decode("utf-8").strip()
+
+
+def show(app, server, message):
+    """Print what is fetched. What will never be there is given up."""
+    while True:
+        try:
+            print("%s: fetched %s" % (app, fetch(server, message)), flush=True)
+            return
+        except (OSError, ValueError, KeyError) as error:
+            print("%s: cannot fetch: %s" % (app, error), file=sys.stderr, flush=True)
+            if not isinstance(error, OSError) or getattr(error, "code", 500) < 500:
+                return
+            time.sleep(5)
 
 
 def main():
@@ -39,15 +53,13 @@ def main():
 
     say({"subscribe": app})
     for text in lines:
-        message = json.loads(text).get("message")
-        if not message:
-            continue
-        try:
-            print("%s: fetched %s" % (app, fetch(server, message)), flush=True)
-            say({"ack": message["id"]})
-        except (OSError, ValueError, KeyError) as error:
-            print("%s: cannot fetch: %s" % (app, error), file=sys.stderr, flush=True)
-            say({"nack": message["id"], "delay": 5})
+        line = json.loads(text)
+        if "gap" in line:
+            print("%s: cues are missing" % app, flush=True)
+            say({"ack": line["gap"]["id"]})
+        elif "message" in line:
+            show(app, server, line["message"])
+            say({"ack": line["message"]["id"]})
 
 
 if __name__ == "__main__":

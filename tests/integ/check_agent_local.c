@@ -550,6 +550,66 @@ START_TEST(a_damaged_inbox_is_set_aside_at_start)
 }
 END_TEST
 
+/* ---- the examples ---------------------------------------------------- */
+
+static int has_text(const char *path, const char *text)
+{
+    char *all = process_read_file(path);
+    int found = all && strstr(all, text);
+
+    free(all);
+    return found;
+}
+
+/* A line of an application is read before what the server sends after it, so
+ * the acknowledgment of the gap is with the agent at the end.              */
+static void run_example(const char *name)
+{
+    const char *output = support_text("%s/%s.output", agent_directory(a), name);
+    const char *const argv[] = { "python3",
+                                 support_source_path(
+                                     support_text("examples/local/%s", name)),
+                                 agent_socket(a),
+                                 "orders",
+                                 "http://localhost:9",
+                                 NULL };
+    pid_t pid = process_start(&(process_options){ .argv = argv, .output = output });
+
+    wait_until(has_text(output, "missing"), 10000);
+    publish(script_message("id1", "orders", "\"first\""));
+    wait_until(has_text(output, "first"), 10000);
+    publish(script_message("id2", "orders", "\"second\""));
+    wait_until(has_text(output, "second"), 10000);
+    reaper_kill_group(pid);
+    reaper_group_done(pid);
+}
+
+START_TEST(the_examples_acknowledge_gaps)
+{
+    static const char *const names[] = { "consume.py", "fetch.py" };
+    const char *const probe[] = { "python3", "-c", "pass", NULL };
+    process_result found = process_run(&(process_options){ .argv = probe });
+    local_app *app;
+    int status = found.status;
+
+    process_result_clear(&found);
+    if (status != 0)
+        return;
+    script_answer(
+        server, "200 OK", "Content-Type: application/json\r\n",
+        "{\"cursor\":\"e-1\",\"messages\":[],\"gap\":{\"apps\":{\"orders\":3}}}");
+    sequence++;
+    script_expect(server);
+    run_example(names[_i]);
+    app = local_open(a);
+    local_subscribe(app, "orders");
+    publish(script_message("last", "orders", "3"));
+    while (strcmp(next_id(app), "last") != 0)
+        ;
+    local_close(app);
+}
+END_TEST
+
 /* ---- several servers ------------------------------------------------- */
 
 START_TEST(two_servers_feed_what_they_may)
@@ -600,6 +660,7 @@ static void add_applications(TCase *c)
     tcase_add_test(c, an_application_that_never_reads_answers_is_not_read_either);
     tcase_add_test(c, a_gap_is_kept_until_acknowledged);
     tcase_add_test(c, connections_are_bounded);
+    tcase_add_loop_test(c, the_examples_acknowledge_gaps, 0, 2);
 }
 
 static void add_process(TCase *c)
