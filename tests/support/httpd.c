@@ -24,6 +24,7 @@
 
 #define START_MS     20000
 #define STOP_MS      20000
+#define QUIET_MS    2000
 #define RESTART_MS   20000
 #define PORT_TRIES   5
 #define CHILDREN_MAX 256
@@ -202,10 +203,59 @@ void httpd_signal(httpd *server, int number)
         ck_abort_msg("cannot signal httpd: %s", strerror(errno));
 }
 
+/* A thread that has something to do: runnable, or in the kernel for a moment. */
+static int is_busy(const char *stat_path)
+{
+    char text[256] = "";
+    FILE *file = fopen(stat_path, "re");
+    const char *state;
+
+    if (file) {
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        fclose(file);
+    }
+    state = strrchr(text, ')');
+    return state && (state[2] == 'R' || state[2] == 'D');
+}
+
+static int has_busy_thread(pid_t pid)
+{
+    const char *folder = support_text("/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(folder);
+    struct dirent *task;
+    int busy = 0;
+
+    while (tasks && !busy && (task = readdir(tasks)))
+        if (task->d_name[0] != '.')
+            busy = is_busy(support_text("%s/%s/stat", folder, task->d_name));
+    if (tasks)
+        closedir(tasks);
+    return busy;
+}
+
+/* httpd's event MPM can crash when it is stopped in the moment in which one of
+ * its workers closes a connection: close_worker_sockets() then finds a socket
+ * whose pool is gone. So a signal waits, for a while, until nobody works. */
+static void await_quiet(const httpd *server)
+{
+    long long end = process_now_ms() + process_scale(QUIET_MS);
+    pid_t children[64];
+    int n, i, busy = 1;
+
+    while (busy && process_now_ms() < end) {
+        n = httpd_children(server, children, 64);
+        for (busy = i = 0; i < n && !busy; i++)
+            busy = has_busy_thread(children[i]);
+        if (busy)
+            process_pause();
+    }
+}
+
 static void end_by(httpd *server, int number, const char *what)
 {
     int status;
 
+    await_quiet(server);
     httpd_signal(server, number);
     status = process_wait(server->parent, STOP_MS, what);
     server->parent = 0;
@@ -302,6 +352,7 @@ static void restart_by(httpd *server, int number)
     pid_t old[CHILDREN_MAX];
     int n = httpd_children(server, old, CHILDREN_MAX);
 
+    await_quiet(server);
     httpd_signal(server, number);
     wait_until(renewed(server, old, n), RESTART_MS);
 }
