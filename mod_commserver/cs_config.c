@@ -35,6 +35,7 @@ APLOG_USE_MODULE(commserver);
 #define DEFAULT_TTL             DAY
 #define DEFAULT_MAX_TTL         (30 * DAY)
 #define DEFAULT_MAX_WAIT        55
+#define DEFAULT_MAX_STREAM      3600
 #define DEFAULT_MAX_BATCH       (1024 * 1024)
 
 /* ---- one row a number -------------------------------------------------- */
@@ -88,6 +89,8 @@ static const setting max_ttl = {
     SETTING_SECONDS, 0 };
 static const setting max_wait = {
     CS_MAX_WAIT, "0 seconds to 1 hour", LOCAL(max_wait), 0, 3600, SETTING_SECONDS, 0 };
+static const setting max_stream = {
+    CS_MAX_STREAM, "0 seconds to 1 day", LOCAL(max_stream), 0, DAY, SETTING_SECONDS, 0 };
 static const setting max_batch = {
     CS_MAX_BATCH, "1K to 1G", LOCAL(max_batch), KB, GB, SETTING_SIZE, 0 };
 
@@ -302,6 +305,7 @@ const command_rec cs_config_commands[] = {
     ROW(CS_TTL, ttl, ANYWHERE, "lifetime of messages that name none"),
     ROW(CS_MAX_TTL, max_ttl, ANYWHERE, "longest lifetime of a message"),
     ROW(CS_MAX_WAIT, max_wait, ANYWHERE, "longest time that a poll is held"),
+    ROW(CS_MAX_STREAM, max_stream, ANYWHERE, "longest time that an event stream lasts"),
     ROW(CS_MAX_BATCH, max_batch, ANYWHERE, "bytes of payload of one answer"),
     ROW(CS_BLOCKING_POLLS, blocking_polls, RSRC_CONF,
         "polls a child may hold by blocking a thread"),
@@ -380,6 +384,7 @@ void *cs_config_dir_create(apr_pool_t *p, char *path)
     config->ttl = CS_CONFIG_UNSET;
     config->max_ttl = CS_CONFIG_UNSET;
     config->max_wait = CS_CONFIG_UNSET;
+    config->max_stream = CS_CONFIG_UNSET;
     config->max_batch = CS_CONFIG_UNSET;
     config->direct = CS_CONFIG_UNSET;
     return config;
@@ -397,6 +402,7 @@ void *cs_config_dir_merge(apr_pool_t *p, void *base, void *add)
     c->ttl = merge_number(b->ttl, a->ttl);
     c->max_ttl = merge_number(b->max_ttl, a->max_ttl);
     c->max_wait = merge_number(b->max_wait, a->max_wait);
+    c->max_stream = merge_number(b->max_stream, a->max_stream);
     c->max_batch = merge_number(b->max_batch, a->max_batch);
     c->direct = merge_number(b->direct, a->direct);
     return c;
@@ -598,6 +604,11 @@ apr_int64_t cs_config_ttl(const cs_config_dir *dir)
 apr_int64_t cs_config_max_wait(const cs_config_dir *dir)
 {
     return dir->max_wait == CS_CONFIG_UNSET ? DEFAULT_MAX_WAIT : dir->max_wait;
+}
+
+apr_int64_t cs_config_max_stream(const cs_config_dir *dir)
+{
+    return dir->max_stream == CS_CONFIG_UNSET ? DEFAULT_MAX_STREAM : dir->max_stream;
 }
 
 apr_size_t cs_config_max_batch(const cs_config_dir *dir)

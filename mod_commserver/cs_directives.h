@@ -22,6 +22,7 @@
 #define CS_MAX_QUEUE_BYTES    "CommServerMaxQueueBytes"
 #define CS_MAX_TTL            "CommServerMaxTTL"
 #define CS_MAX_WAIT           "CommServerMaxWait"
+#define CS_MAX_STREAM         "CommServerMaxStream"
 #define CS_OVERFLOW           "CommServerOverflow"
 #define CS_REALM              "CommServerRealm"
 #define CS_SEGMENT_SIZE       "CommServerSegmentSize"

@@ -81,3 +81,75 @@ int cs_output_pass(request_rec *r, apr_bucket_brigade *brigade)
     cs_park_watch_out(park);
     return cs_output_continue(park, CS_SIGNAL_OUT);
 }
+
+/* ---- streams ------------------------------------------------------------- */
+
+static apr_status_t read_mark(apr_bucket *bucket, const char **out_data,
+                              apr_size_t *out_len, apr_read_type_e block)
+{
+    (void)bucket;
+    (void)block;
+    *out_data = NULL;
+    *out_len = 0;
+    return APR_SUCCESS;
+}
+
+/* Says nothing and means nothing: but mod_ssl keeps what is small back until
+ * something that is no data comes, and a FLUSH would make httpd's core wait. */
+static const apr_bucket_type_t mark_type = { "COMMSERVER_MARK",
+                                             5,
+                                             APR_BUCKET_METADATA,
+                                             apr_bucket_destroy_noop,
+                                             read_mark,
+                                             apr_bucket_setaside_noop,
+                                             apr_bucket_split_notimpl,
+                                             apr_bucket_simple_copy };
+
+static void append_mark(apr_bucket_brigade *brigade)
+{
+    apr_bucket *bucket = apr_bucket_alloc(sizeof(*bucket), brigade->bucket_alloc);
+
+    APR_BUCKET_INIT(bucket);
+    bucket->free = apr_bucket_free;
+    bucket->list = brigade->bucket_alloc;
+    bucket->type = &mark_type;
+    bucket->length = 0;
+    bucket->start = 0;
+    bucket->data = NULL;
+    APR_BRIGADE_INSERT_TAIL(brigade, bucket);
+}
+
+int cs_output_stream_pending(const cs_park *park)
+{
+    return !APR_BRIGADE_EMPTY(park->stream);
+}
+
+int cs_output_stream(cs_park *park, request_rec *r)
+{
+    apr_bucket *second = NULL;
+    int result;
+
+    apr_brigade_partition(park->stream, PIECE_SIZE, &second);
+    if (second != NULL && second != APR_BRIGADE_SENTINEL(park->stream)) {
+        apr_brigade_split_ex(park->stream, second, park->later);
+    }
+    if (park->secure) {
+        append_mark(park->stream);
+    }
+    result = pass(r, park->stream);
+    APR_BRIGADE_CONCAT(park->stream, park->later);
+    return result;
+}
+
+apr_status_t cs_output_stream_continue(cs_park *park)
+{
+    apr_status_t rv = cs_park_flush(park);
+
+    while (rv == APR_SUCCESS && cs_output_stream_pending(park)) {
+        if (cs_output_stream(park, park->r) != OK) {
+            return APR_ECONNABORTED;
+        }
+        rv = cs_park_flush(park);
+    }
+    return rv;
+}

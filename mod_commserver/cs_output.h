@@ -25,4 +25,22 @@ int cs_output_pass(request_rec *r, apr_bucket_brigade *brigade);
  *  something. @param signals  that have come  @return as cs_output_pass(). */
 int cs_output_continue(cs_park *park, unsigned signals);
 
+/**
+ * Of a stream: pass the first piece of what it has to say, park->stream, to the
+ * filters. Nothing is allocated that stays: it may go on for ever.
+ * @return OK or AP_FILTER_ERROR
+ */
+int cs_output_stream(cs_park *park, request_rec *r);
+
+/** Whether the stream has more to say than the filters were passed. */
+int cs_output_stream_pending(const cs_park *park);
+
+/**
+ * Of a stream: send what the filters hold, and pass piece after piece as the
+ * socket takes them.
+ * @return APR_SUCCESS: all is sent; APR_EAGAIN: wait for writability; else the
+ *         connection is broken
+ */
+apr_status_t cs_output_stream_continue(cs_park *park);
+
 #endif

@@ -202,6 +202,8 @@ static cs_step give_up_held(cs_park *park)
 {
     park->ops->gone(park->r, park->baton);
     cs_loop_held_add(-1);
+    park->stream = NULL;
+    park->unsent = 0;
     park->c->aborted = 1;
     return cs_park_end_request(park, OK);
 }
@@ -226,31 +228,97 @@ static int answer_held(cs_park *park, cs_wait_reason reason)
     return result;
 }
 
-static cs_step step_wait(cs_park *park, unsigned signals)
+/* It goes on; what it has said is sent together with what others are told. */
+static cs_step go_on(cs_park *park, int result)
 {
-    cs_wait_reason reason;
-    int result;
-
-    if ((signals & CS_SIGNAL_HUP) != 0) {
-        return give_up_held(park);
-    }
-    reason = reason_to_answer(park, signals);
-    if (reason == CS_WAIT_RUNG && (signals & CS_SIGNAL_RUNG) == 0 && !park->retry) {
-        return CS_STEP_PARK;
-    }
-    result = answer_held(park, reason);
-    park->retry = result == CS_WAIT_RETRY;
-    if (park->retry) {
+    park->retry = result == CS_WAIT_RETRY || result == CS_WAIT_MORE;
+    if (result == CS_WAIT_RETRY) {
         cs_loop_timer_set(park, cs_loop_now() + CS_PARK_RETRY);
     }
-    if (result == CS_WAIT_AGAIN || result == CS_WAIT_RETRY) {
+    if (park->stream == NULL || !cs_output_stream_pending(park)) {
         return CS_STEP_PARK;
     }
+    park->unsent = 1;
+    return CS_STEP_SEND;
+}
+
+/* The end of a stream goes out if the socket takes it at once. */
+static void send_last(cs_park *park)
+{
+    if (cs_output_stream_continue(park) != APR_SUCCESS) {
+        park->c->aborted = 1;
+    }
+}
+
+static cs_step end_held(cs_park *park, int result)
+{
     cs_loop_held_add(-1);
     if (result == SUSPENDED) {
         return CS_STEP_PARK;
     }
+    if (park->stream != NULL) {
+        send_last(park);
+        park->stream = NULL;
+        park->unsent = 0;
+    }
     return cs_park_end_request(park, result);
+}
+
+static cs_step step_answer(cs_park *park, unsigned signals)
+{
+    cs_wait_reason reason = reason_to_answer(park, signals);
+    int result;
+
+    if (reason == CS_WAIT_RUNG && (signals & CS_SIGNAL_RUNG) == 0 && !park->retry) {
+        return CS_STEP_PARK;
+    }
+    result = answer_held(park, reason);
+    if (result == CS_WAIT_AGAIN || result == CS_WAIT_RETRY || result == CS_WAIT_MORE) {
+        return go_on(park, result);
+    }
+    return end_held(park, result);
+}
+
+/* The reader is behind: nothing new is fetched until it has taken what there
+ * is, and it has Timeout for that. */
+static cs_step wait_for_reader(cs_park *park, unsigned signals)
+{
+    park->retry = 1;
+    if ((signals & CS_SIGNAL_STOP) != 0 || (park->slow && time_is_up(park, signals))) {
+        return give_up_held(park);
+    }
+    if (!park->slow || (signals & CS_SIGNAL_OUT) != 0) {
+        park->slow = 1;
+        cs_park_set_deadline(park, park->timeout);
+    }
+    cs_park_watch_out(park);
+    return CS_STEP_PARK;
+}
+
+static cs_step step_stream(cs_park *park, unsigned signals)
+{
+    apr_status_t rv = cs_output_stream_continue(park);
+
+    if (APR_STATUS_IS_EAGAIN(rv)) {
+        return wait_for_reader(park, signals);
+    }
+    if (rv != APR_SUCCESS) {
+        return give_up_held(park);
+    }
+    park->unsent = 0;
+    if (park->slow) {
+        park->slow = 0;
+        signals |= CS_SIGNAL_RUNG; /* and `answer` sets a deadline of its own  */
+    }
+    return step_answer(park, signals);
+}
+
+static cs_step step_wait(cs_park *park, unsigned signals)
+{
+    if ((signals & CS_SIGNAL_HUP) != 0) {
+        return give_up_held(park);
+    }
+    return park->unsent ? step_stream(park, signals) : step_answer(park, signals);
 }
 
 /* ---- requests ---------------------------------------------------------- */
@@ -272,7 +340,10 @@ static cs_step after_serving(cs_park *park, int rc)
         if (park->phase == CS_PHASE_HANDOVER) {
             return cs_handover_start(park);
         }
-        return park->r != NULL ? CS_STEP_PARK : cs_park_close(park);
+        if (park->r == NULL) {
+            return cs_park_close(park);
+        }
+        return park->unsent ? CS_STEP_SEND : CS_STEP_PARK;
     case CONN_STATE_WRITE_COMPLETION:
     case CONN_STATE_KEEPALIVE:
         return answer_later(park);

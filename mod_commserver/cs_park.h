@@ -97,6 +97,8 @@ typedef struct cs_park {
     unsigned trimmed : 1;    /* its memory was looked at since it waits */
     unsigned lean : 1;       /* what it did not use was taken from it   */
     unsigned retry : 1;      /* the queue was busy: look again soon     */
+    unsigned unsent : 1;     /* a stream may have bytes to send         */
+    unsigned slow : 1;       /* its reader has not taken the last       */
     unsigned begun : 1;      /* phase HANDOVER: its handler is known    */
     unsigned placeless : 1;  /* httpd has taken its place on the scoreboard */
     unsigned roundabout : 1; /* the URL alone did not tell that it is ours */
@@ -111,9 +113,11 @@ typedef struct cs_park {
 
     const cs_wait_ops *ops; /* phase WAIT                              */
     void *baton;
-    struct cs_body *body;     /* phase BODY                              */
-    apr_bucket_brigade *rest; /* phase SEND: what is still to be passed  */
-    cs_input input;           /* bytes of the next head                  */
+    struct cs_body *body;       /* phase BODY                              */
+    apr_bucket_brigade *rest;   /* phase SEND: what is still to be passed  */
+    apr_bucket_brigade *stream; /* phase WAIT: the same of a stream; NULL: none */
+    apr_bucket_brigade *later;  /* empty; for taking pieces off a stream   */
+    cs_input input;             /* bytes of the next head                  */
 } cs_park;
 
 /* A name for a record that may be gone when it is used: its index and its

@@ -167,7 +167,7 @@ void cs_park_on_suspend(conn_rec *c, request_rec *r)
         cs_park_set_timer(park);
     }
     /* From a swap that succeeds on, another thread may own the record. */
-    if (park->phase == CS_PHASE_FINISH || !cs_park_rest(park)) {
+    if (park->phase == CS_PHASE_FINISH || park->unsent || !cs_park_rest(park)) {
         cs_park_own(park);
         cs_loop_run(park);
     }

@@ -13,10 +13,10 @@
 #include "cs_entry.h"
 #include "cs_identity.h"
 #include "cs_lifecycle.h"
+#include "cs_poll.h"
 #include "cs_request.h"
 #include "cs_send.h"
 #include "cs_trouble.h"
-#include "cs_wait.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -24,24 +24,9 @@
 /* A body of a poll means nothing; it is read if it is small.                */
 #define BODY_LIMIT 65536
 
-/* Seconds to come back after, where a poll cannot be held or must end.      */
-#define RETRY_INTERVAL 2
-#define RETRY_SPREAD   4
-
-typedef struct poll_request {
-    csq_key key;
-    csq_cursor after;
-    csq_fetch fetch;
-    csq_cursor stand;       /* where the client stands, after an empty fetch */
-    cs_hold *hold;
-    apr_time_t began;
-    apr_int64_t wait;       /* seconds granted; -1: none asked for           */
-    int minimal;            /* acknowledge only                              */
-} poll_request;
-
 /* ---- parsing ----------------------------------------------------------- */
 
-static int parse_cursor(request_rec *r, const cs_query *query, poll_request *poll,
+static int parse_cursor(request_rec *r, const cs_query *query, cs_poll_request *poll,
                         const char **out_detail)
 {
     const char *text = apr_table_get(r->headers_in, "Last-Event-ID");
@@ -58,7 +43,7 @@ static int parse_cursor(request_rec *r, const cs_query *query, poll_request *pol
     return 1;
 }
 
-static int parse_poll(request_rec *r, poll_request *poll, const char **out_detail)
+static int parse_poll(request_rec *r, cs_poll_request *poll, const char **out_detail)
 {
     const cs_config_dir *dir = cs_config_dir_get(r);
     cs_query query;
@@ -87,12 +72,15 @@ static int parse_poll(request_rec *r, poll_request *poll, const char **out_detai
             poll->wait = -1;
         }
     }
+    poll->named_events = query.named_events;
+    poll->stream = !r->header_only && !poll->minimal
+                   && cs_request_prefers_stream(apr_table_get(r->headers_in, "Accept"));
     return 1;
 }
 
 /* ---- answers ----------------------------------------------------------- */
 
-static void tell_preferences(request_rec *r, const poll_request *poll)
+static void tell_preferences(request_rec *r, const cs_poll_request *poll)
 {
     char *text, *end;
 
@@ -108,7 +96,8 @@ static void tell_preferences(request_rec *r, const poll_request *poll)
     }
 }
 
-static int answer_batch(request_rec *r, const poll_request *poll, const csq_batch *batch)
+static int answer_batch(request_rec *r, const cs_poll_request *poll,
+                        const csq_batch *batch)
 {
     char *buffer = cs_send_buffer(r, cs_response_batch_size(batch));
 
@@ -116,7 +105,7 @@ static int answer_batch(request_rec *r, const poll_request *poll, const csq_batc
     return cs_send_json(r, HTTP_OK, buffer, cs_response_batch(batch, buffer));
 }
 
-static int answer_empty(request_rec *r, const poll_request *poll)
+static int answer_empty(request_rec *r, const cs_poll_request *poll)
 {
     char *text = apr_palloc(r->pool, CSQ_CURSOR_TEXT);
 
@@ -127,24 +116,24 @@ static int answer_empty(request_rec *r, const poll_request *poll)
 }
 
 /* Nothing, and no place to wait for more: the client is to come back.       */
-static int answer_unheld(request_rec *r, poll_request *poll)
+static int answer_unheld(request_rec *r, cs_poll_request *poll)
 {
-    cs_send_retry_after(r, RETRY_INTERVAL, RETRY_SPREAD);
+    cs_send_retry_after(r, CS_POLL_RETRY, CS_POLL_RETRY_SPREAD);
     poll->wait = 0;
     tell_preferences(r, poll);
     return answer_empty(r, poll);
 }
 
-static int answer_stopping(request_rec *r, const poll_request *poll)
+static int answer_stopping(request_rec *r, const cs_poll_request *poll)
 {
     r->connection->keepalive = AP_CONN_CLOSE;
-    cs_send_retry_after(r, RETRY_INTERVAL, RETRY_SPREAD);
+    cs_send_retry_after(r, CS_POLL_RETRY, CS_POLL_RETRY_SPREAD);
     return answer_empty(r, poll);
 }
 
 /* ---- held -------------------------------------------------------------- */
 
-static void note_wait(request_rec *r, const poll_request *poll)
+void cs_poll_note_wait(request_rec *r, const cs_poll_request *poll)
 {
     char *text = apr_palloc(r->pool, 24);
 
@@ -154,14 +143,14 @@ static void note_wait(request_rec *r, const poll_request *poll)
 
 static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
 {
-    poll_request *poll = baton;
+    cs_poll_request *poll = baton;
     csq *q = cs_lifecycle_queue();
     csq_batch *batch = cs_lifecycle_batch();
     apr_status_t rv;
 
     if (reason == CS_WAIT_STOPPING) {
         csq_waiter_remove(q, &poll->key, poll->fetch.waiter);
-        note_wait(r, poll);
+        cs_poll_note_wait(r, poll);
         return answer_stopping(r, poll);
     }
     rv = csq_fetch_batch(q, &poll->key, &poll->fetch, apr_time_now(), batch);
@@ -169,7 +158,7 @@ static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
         return CS_WAIT_AGAIN;
     if (reason == CS_WAIT_RUNG && rv == CSQ_BUSY)
         return CS_WAIT_RETRY;
-    note_wait(r, poll);
+    cs_poll_note_wait(r, poll);
     if (rv == APR_SUCCESS)
         return answer_batch(r, poll, batch);
     if (rv == CSQ_EMPTY) {
@@ -186,9 +175,9 @@ static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
 
 static void gone_held(request_rec *r, void *baton)
 {
-    poll_request *poll = baton;
+    cs_poll_request *poll = baton;
 
-    note_wait(r, poll);
+    cs_poll_note_wait(r, poll);
     csq_waiter_remove(cs_lifecycle_queue(), &poll->key, poll->fetch.waiter);
 }
 
@@ -197,7 +186,7 @@ static const cs_wait_ops held = { answer_held, gone_held };
 /* ---- the handler ------------------------------------------------------- */
 
 /* @return what preparing to wait came to; APR_ENOTIMPL: it is not asked for. */
-static apr_status_t prepare(request_rec *r, poll_request *poll)
+static apr_status_t prepare(request_rec *r, cs_poll_request *poll)
 {
     apr_status_t rv;
 
@@ -209,7 +198,7 @@ static apr_status_t prepare(request_rec *r, poll_request *poll)
     return rv;
 }
 
-static int serve(request_rec *r, poll_request *poll)
+static int serve(request_rec *r, cs_poll_request *poll)
 {
     csq_batch *batch = cs_lifecycle_batch();
     apr_status_t waiting = prepare(r, poll);
@@ -250,6 +239,12 @@ static int answer_long_body(request_rec *r)
     return cs_send_problem(r, CS_PROBLEM_TOO_LARGE, "a poll needs no body");
 }
 
+static int read_done(request_rec *r, cs_poll_request *poll)
+{
+    cs_state_get(r)->body_read = 1;
+    return poll->stream ? cs_stream_serve(r, poll) : serve(r, poll);
+}
+
 static int poll_body(request_rec *r, void *baton, apr_status_t status, const char *body,
                      apr_size_t len)
 {
@@ -257,14 +252,13 @@ static int poll_body(request_rec *r, void *baton, apr_status_t status, const cha
     (void)len;
     if (status != APR_SUCCESS)
         return answer_long_body(r);
-    cs_state_get(r)->body_read = 1;
-    return serve(r, baton);
+    return read_done(r, baton);
 }
 
 int cs_poll_handler(request_rec *r)
 {
     const char *path, *detail = NULL;
-    poll_request *poll;
+    cs_poll_request *poll;
     cs_problem problem;
     int result;
 
@@ -286,6 +280,5 @@ int cs_poll_handler(request_rec *r)
         return answer_long_body(r);
     if (ap_request_has_body(r))
         return cs_body_read(r, BODY_LIMIT, poll_body, poll);
-    cs_state_get(r)->body_read = 1;
-    return serve(r, poll);
+    return read_done(r, poll);
 }

@@ -178,6 +178,10 @@ static apr_status_t set_parameter(const char *name, char *value, apr_pool_t *p,
                           out_detail);
     if (!strcmp(name, "max"))
         return set_number(value, 1, &query->max, "max is a number from 1 on", out_detail);
+    if (!strcmp(name, "event")) {
+        query->named_events = 1;
+        return strcmp(value, "app") ? fail(out_detail, "event is 'app'") : APR_SUCCESS;
+    }
     if (!strcmp(name, "device")) {
         rv = set_text(value, &query->device, out_detail);
         if (rv == APR_SUCCESS && csq_device_check(value, strlen(value)) != APR_SUCCESS)
@@ -307,6 +311,58 @@ apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
     if (*out_seconds > longest)
         *out_seconds = longest;
     return APR_SUCCESS;
+}
+
+/* Thousandths; 1000 where there is none or it is none.                      */
+static int weight_of(const char *parameters, const char *end)
+{
+    int weight = 1000, unit = 1000;
+
+    for (; parameters < end; parameters++) {
+        const char *p = skip_blanks(parameters + 1);
+
+        if (*parameters != ';' || (*p != 'q' && *p != 'Q') || p[1] != '=')
+            continue;
+        p += 2;
+        if (*p != '0')
+            return weight;
+        weight = 0;
+        for (p += p[1] == '.' ? 2 : 1; p < end && apr_isdigit(*p) && unit > 1; p++) {
+            unit /= 10;
+            weight += (*p - '0') * unit;
+        }
+        return weight;
+    }
+    return weight;
+}
+
+static int is_range(const char *text, apr_size_t len, const char *range)
+{
+    return strlen(range) == len && !strncasecmp(text, range, len);
+}
+
+int cs_request_prefers_stream(const char *accept)
+{
+    /* Of JSON the most exact range counts.                                   */
+    static const char *const json[] = { "*/*", "application/*", "application/json" };
+    int stream = 0, weight = 0, exactness = -1, i;
+
+    while (accept && *accept) {
+        const char *range = skip_blanks(accept);
+        const char *end = range + strcspn(range, ",");
+        apr_size_t len = strcspn(range, ",; \t");
+
+        if (is_range(range, len, "text/event-stream"))
+            stream = weight_of(range + len, end);
+        for (i = exactness + 1; i < (int)(sizeof(json) / sizeof(json[0])); i++) {
+            if (is_range(range, len, json[i])) {
+                exactness = i;
+                weight = weight_of(range + len, end);
+            }
+        }
+        accept = *end ? end + 1 : end;
+    }
+    return stream > 0 && stream >= weight;
 }
 
 /* ---- text -------------------------------------------------------------- */

@@ -26,6 +26,7 @@ typedef struct cs_query {
     const char *device;     /* ?device=NAME, checked, NULL: absent           */
     apr_int64_t wait;       /* ?wait=SECONDS, -1: absent                     */
     apr_int64_t max;        /* ?max=COUNT, -1: absent                        */
+    unsigned named_events : 1; /* ?event=app                                 */
     apr_array_header_t *to; /* ?to=..., of const char *: clients, devices
                                taken off, each client once; NULL: absent     */
 } cs_query;
@@ -54,6 +55,13 @@ apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_
 /** Parse TTL (RFC 8030). @param longest  larger values become this one. */
 apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
                             apr_int64_t *out_seconds, const char **out_detail);
+
+/**
+ * Whether Accept (RFC 9110) asks for an event stream rather than for JSON: it
+ * names text/event-stream, with a weight that is not 0 and no less than what
+ * it gives application/json, by name or by a range. NULL: no.
+ */
+int cs_request_prefers_stream(const char *accept);
 
 /** @return not 0 when text is UTF-8 (shortest forms, no surrogates) without
  *  control characters. */

@@ -162,13 +162,14 @@ apr_size_t cs_response_batch_size(const csq_batch *batch)
     return size;
 }
 
+/* The value of "gap".                                                       */
 static char *write_gap(char *out, const csq_gap *gaps, apr_uint32_t n)
 {
     apr_uint32_t i;
 
     if (!n)
-        return LITERAL(out, ",\"gap\":{}");
-    out = LITERAL(out, ",\"gap\":{\"apps\":{");
+        return LITERAL(out, "{}");
+    out = LITERAL(out, "{\"apps\":{");
     for (i = 0; i < n; i++) {
         if (i)
             *out++ = ',';
@@ -218,8 +219,10 @@ apr_size_t cs_response_batch(const csq_batch *batch, char *out)
     o = LITERAL(o, "{\"cursor\":\"");
     o = write_bytes(o, text, strlen(text));
     *o++ = '"';
-    if (csq_batch_gap(batch, &gap, &gaps))
+    if (csq_batch_gap(batch, &gap, &gaps)) {
+        o = LITERAL(o, ",\"gap\":");
         o = write_gap(o, gap, gaps);
+    }
     o = LITERAL(o, ",\"messages\":[");
     for (i = 0; i < n; i++) {
         if (i)
@@ -227,6 +230,73 @@ apr_size_t cs_response_batch(const csq_batch *batch, char *out)
         o = write_message(o, csq_batch_get(batch, i));
     }
     o = LITERAL(o, "]}");
+    return (apr_size_t)(o - out);
+}
+
+/* ---- events ------------------------------------------------------------ */
+
+#define GAP_EVENT  "event: commserver:gap\n"
+#define EVENT_LINE "event: "
+
+/* Names of fields and line ends of one event, and its id.                   */
+#define EVENT_FIXED (64 + CSQ_CURSOR_TEXT)
+
+apr_size_t cs_response_events_size(const csq_batch *batch)
+{
+    apr_uint32_t i, n = csq_batch_count(batch);
+    apr_size_t size = cs_response_batch_size(batch) + EVENT_FIXED;
+
+    for (i = 0; i < n; i++)
+        size += EVENT_FIXED + strlen(csq_batch_get(batch, i)->app);
+    return size;
+}
+
+static char *write_event_id(char *out, apr_uint64_t epoch, apr_uint64_t sequence)
+{
+    csq_cursor cursor = { epoch, sequence };
+
+    out = LITERAL(out, "id: ");
+    csq_cursor_format(&cursor, out);
+    out += strlen(out);
+    *out++ = '\n';
+    return out;
+}
+
+static char *write_gap_event(char *out, const csq_batch *batch, const csq_gap *gaps,
+                             apr_uint32_t n)
+{
+    csq_cursor cursor = csq_batch_cursor(batch);
+
+    out = LITERAL(out, GAP_EVENT);
+    if (!csq_batch_count(batch))
+        out = write_event_id(out, cursor.epoch, cursor.sequence);
+    out = LITERAL(out, "data: ");
+    out = write_gap(out, gaps, n);
+    return LITERAL(out, "\n\n");
+}
+
+apr_size_t cs_response_events(const csq_batch *batch, int named, char *out)
+{
+    apr_uint32_t i, n = csq_batch_count(batch), gaps;
+    apr_uint64_t epoch = csq_batch_cursor(batch).epoch;
+    const csq_gap *gap;
+    char *o = out;
+
+    if (csq_batch_gap(batch, &gap, &gaps))
+        o = write_gap_event(o, batch, gap, gaps);
+    for (i = 0; i < n; i++) {
+        const csq_view *view = csq_batch_get(batch, i);
+
+        if (named) {
+            o = LITERAL(o, EVENT_LINE);
+            o = write_bytes(o, view->app, strlen(view->app));
+            *o++ = '\n';
+        }
+        o = write_event_id(o, epoch, view->sequence);
+        o = LITERAL(o, "data: ");
+        o = write_message(o, view);
+        o = LITERAL(o, "\n\n");
+    }
     return (apr_size_t)(o - out);
 }
 

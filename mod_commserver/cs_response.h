@@ -23,6 +23,20 @@ apr_size_t cs_response_batch_size(const csq_batch *batch);
 /** Write the JSON of a batch. @return bytes written, no NUL behind them. */
 apr_size_t cs_response_batch(const csq_batch *batch, char *out);
 
+/* ---- an event stream (HTML standard, server-sent events) ---------------- */
+
+/** Bytes that cs_response_events() will write at most. */
+apr_size_t cs_response_events_size(const csq_batch *batch);
+
+/**
+ * Write a batch as events: one for its gap, then one for each message, its id
+ * the cursor behind it. A gap that comes with messages has no id, so that who
+ * does not get them is told again.
+ * @param named  each event has the name of its application
+ * @return bytes written, no NUL behind them
+ */
+apr_size_t cs_response_events(const csq_batch *batch, int named, char *out);
+
 /* Bytes of a receipt at most.                                               */
 #define CS_RECEIPT_TEXT 80
 

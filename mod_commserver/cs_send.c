@@ -59,6 +59,24 @@ int cs_send_json(request_rec *r, int status, char *buffer, apr_size_t len)
     return send_body(r, status, "application/json", buffer, len);
 }
 
+void cs_send_events_head(request_rec *r)
+{
+    set_common(r, HTTP_OK);
+    ap_set_content_type(r, "text/event-stream");
+    apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
+}
+
+int cs_send_events(request_rec *r, apr_bucket_brigade *events)
+{
+    apr_off_t len = 0;
+
+    cs_send_events_head(r);
+    apr_brigade_length(events, 0, &len);
+    APR_BRIGADE_INSERT_TAIL(events, apr_bucket_eos_create(r->connection->bucket_alloc));
+    cs_answer_head(r, len, events);
+    return cs_output_pass(r, events);
+}
+
 int cs_send_empty(request_rec *r, int status)
 {
     apr_bucket_brigade *brigade = apr_brigade_create(r->pool,

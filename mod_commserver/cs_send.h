@@ -9,6 +9,7 @@
 #define CS_SEND_H
 
 #include <httpd.h>
+#include <apr_buckets.h>
 
 #include "cs_problem.h"
 #include "cs_response.h"
@@ -19,6 +20,12 @@ char *cs_send_buffer(request_rec *r, apr_size_t size);
 /** Send `len` bytes of a cs_send_buffer() as application/json. @return OK, or
  *  what else cs_output_pass() does */
 int cs_send_json(request_rec *r, int status, char *buffer, apr_size_t len);
+
+/** Set status and fields of an event stream. */
+void cs_send_events_head(request_rec *r);
+
+/** Send an event stream that ends at once. @return as cs_output_pass() */
+int cs_send_events(request_rec *r, apr_bucket_brigade *events);
 
 /** Send an answer without a body. @return OK */
 int cs_send_empty(request_rec *r, int status);

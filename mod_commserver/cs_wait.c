@@ -23,6 +23,7 @@ struct cs_hold {
     cs_park *park;
     const cs_wait_ops *ops;
     void *baton;
+    apr_bucket_brigade *stream; /* NULL: the answer is one */
     int blocking;
 };
 
@@ -86,6 +87,28 @@ apr_status_t cs_wait_prepare(request_rec *r, const cs_wait_ops *ops, void *baton
     return APR_SUCCESS;
 }
 
+int cs_wait_can_park(request_rec *r)
+{
+    return cs_loop_is_running() && cs_park_possible(r);
+}
+
+void cs_wait_stream(cs_hold *hold, apr_bucket_brigade *stream)
+{
+    hold->stream = stream;
+}
+
+static apr_interval_time_t time_until(apr_time_t deadline)
+{
+    apr_interval_time_t wait = deadline - apr_time_now();
+
+    return wait > 0 ? wait : 0;
+}
+
+void cs_wait_deadline_set(cs_hold *hold, apr_time_t deadline)
+{
+    cs_park_set_deadline(hold->park, time_until(deadline));
+}
+
 csq_waiter cs_wait_waiter(const cs_hold *hold)
 {
     return cs_loop_waiter(cs_park_number(hold->park));
@@ -130,6 +153,13 @@ static int hold_parked(cs_hold *hold, apr_interval_time_t wait)
     park->r = hold->r;
     park->ops = hold->ops;
     park->baton = hold->baton;
+    park->stream = hold->stream;
+    park->unsent = hold->stream != NULL;
+    park->slow = 0;
+    if (hold->stream != NULL) {
+        park->later =
+            apr_brigade_create(hold->r->pool, hold->r->connection->bucket_alloc);
+    }
     cs_park_set_deadline(park, wait);
     cs_loop_held_add(1);
     if (!park->ours) {
@@ -172,10 +202,7 @@ static int hold_blocking(cs_hold *hold, apr_interval_time_t wait)
 
 int cs_wait_hold(cs_hold *hold, apr_time_t deadline)
 {
-    apr_interval_time_t wait = deadline - apr_time_now();
+    apr_interval_time_t wait = time_until(deadline);
 
-    if (wait < 0) {
-        wait = 0;
-    }
     return hold->blocking ? hold_blocking(hold, wait) : hold_parked(hold, wait);
 }

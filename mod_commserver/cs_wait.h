@@ -16,6 +16,7 @@
 #define CS_WAIT_H
 
 #include <httpd.h>
+#include <apr_buckets.h>
 #include "queue/csq.h"
 
 typedef enum {
@@ -25,11 +26,15 @@ typedef enum {
 } cs_wait_reason;
 
 /* Returned by `answer` when there was nothing after all and the waiter is
- * registered again. Allowed for CS_WAIT_RUNG only.                           */
+ * registered again. Of a stream: it goes on, too, with a deadline that lies
+ * ahead; of anything else allowed for CS_WAIT_RUNG only.                     */
 #define CS_WAIT_AGAIN (-1000)
 
 /* The same, but the queue could not be looked at: ring again in a moment.   */
 #define CS_WAIT_RETRY (-1001)
+
+/* Of a stream: it has more to say once that is sent.                        */
+#define CS_WAIT_MORE (-1002)
 
 typedef struct cs_wait_ops {
     /* Write the response to r. Runs on an event thread or on the thread that
@@ -53,6 +58,21 @@ typedef struct cs_hold cs_hold;
  */
 apr_status_t cs_wait_prepare(request_rec *r, const cs_wait_ops *ops, void *baton,
                              cs_hold **out_hold);
+
+/** Whether r can be parked: a stream is held in no other way. */
+int cs_wait_can_park(request_rec *r);
+
+/**
+ * Make it a stream. `answer` appends what it has to say to the brigade, of
+ * which it may be called many times; it is sent as the socket takes it, and
+ * `answer` not called before. A reader that takes nothing for the time of
+ * Timeout is given up. Before cs_wait_hold(); parked requests only.
+ * @param stream  of r->pool, may hold what is to be said first
+ */
+void cs_wait_stream(cs_hold *hold, apr_bucket_brigade *stream);
+
+/** Of a stream, within `answer`: call it again at `deadline` at the latest. */
+void cs_wait_deadline_set(cs_hold *hold, apr_time_t deadline);
 
 /** What to register on the queue. */
 csq_waiter cs_wait_waiter(const cs_hold *hold);

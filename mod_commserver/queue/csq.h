@@ -287,6 +287,8 @@ typedef struct csq_fetch {
     csq_waiter waiter;        /* registered if there is nothing; 0: do not    */
     unsigned acknowledge : 1; /* first remove everything up to `after`        */
     unsigned resume : 1;      /* `waiter` was registered by an earlier call   */
+    unsigned stay : 1;        /* register `waiter` also with the last of what
+                                 there is, if none is left behind the batch   */
     unsigned peek : 1;        /* change nothing at all, not even "handed out";
                                  the cursor is the one handed out last        */
 } csq_fetch;
@@ -339,7 +341,7 @@ int csq_batch_gap(const csq_batch *batch, const csq_gap **out_gaps, apr_uint32_t
  * epoch, or a sequence beyond the last handed out, removes nothing and reads
  * from the oldest with a gap.
  * @return APR_SUCCESS: the batch has messages or a gap, nobody was registered
- *         (a registered `waiter` was taken off);
+ *         (a registered `waiter` was taken off) unless `stay` says so;
  *         CSQ_EMPTY: nothing there; `waiter`, if given, is registered now,
  *         an older one was replaced and woken. The cursor is set;
  *         CSQ_REPLACED: `resume` was set and another waits in its place;

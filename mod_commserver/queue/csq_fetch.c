@@ -302,7 +302,9 @@ static apr_status_t fetch_known(fetching *f)
     }
     finish(f);
     if (csq_batch_count(f->batch) || csq_batch_gap(f->batch, &gaps, &n)) {
-        if (fetch->waiter)
+        if (fetch->waiter && fetch->stay && !f->more)
+            start_waiting(f);
+        else if (fetch->waiter)
             stop_waiting(f);
         return APR_SUCCESS;
     }

@@ -44,6 +44,27 @@ static const char page[] =
     "})();\n"
     "</script>\n";
 
+/* The same by EventSource, which comes back by itself: the stream is ended every
+ * second. The cursor of its last event is acknowledged at the end. */
+static const char stream_page[] =
+    "<!doctype html><title>listening</title><script>\n"
+    "const go = (path, more) => fetch(location.origin + path, more);\n"
+    "const source = new EventSource(location.origin + '/comm/poll');\n"
+    "let opened = 0, told = Promise.resolve();\n"
+    "const tell = path => told = told.then(() => go(path));\n"
+    "source.onopen = () => tell('/seen/open/' + ++opened);\n"
+    "source.onerror = () => source.readyState == 2 && tell('/seen/given-up');\n"
+    "source.onmessage = event => {\n"
+    "  const message = JSON.parse(event.data);\n"
+    "  tell('/seen/' + message.app + '/' + message.data);\n"
+    "  if (message.data != 'bye') return;\n"
+    "  source.close();\n"
+    "  told.then(() => go('/comm/poll?after=' + event.lastEventId, { method: 'POST',\n"
+    "    credentials: 'include', headers: { Prefer: 'return=minimal' } }))\n"
+    "    .then(() => go('/seen/end'));\n"
+    "};\n"
+    "</script>\n";
+
 /* The page shares the protection space of the polls, so that the browser sends
  * the same credentials. */
 static const char places[] = "<Location /page.html>\n"
@@ -133,6 +154,37 @@ START_TEST(claim_22_a_web_page_receives_messages)
 }
 END_TEST
 
+START_TEST(claim_22_a_web_page_holds_an_event_stream)
+{
+    httpd *server = httpd_start(&(httpd_options){
+        .debian = 1, .config = support_text("%sCommServerMaxStream 1\n", places) });
+    const char *profile = strdup(reaper_temporary());
+    const char *output = strdup(support_text("%s/output", profile));
+    pid_t pid;
+
+    httpd_put(server, "htdocs/page.html", stream_page);
+    reaper_log(output);
+    pid = open_page(server, profile, output);
+    wait_until(httpd_access_count(server, "/seen/open/1") == 1, BROWSER_MS);
+    publish(server, "chat", "hello");
+    wait_until(httpd_access_count(server, "/seen/chat/hello") == 1, BROWSER_MS);
+    /* It has come back, and is told only of what is new. */
+    wait_until(httpd_access_count(server, "/seen/open/3") == 1, BROWSER_MS);
+    publish(server, "news", "rain");
+    publish(server, "chat", "bye");
+    wait_until(httpd_access_count(server, "/seen/end") == 1, BROWSER_MS);
+    ck_assert_int_eq(httpd_access_count(server, "/seen/chat/hello"), 1);
+    ck_assert_int_eq(httpd_access_count(server, "/seen/news/rain"), 1);
+    ck_assert_int_eq(httpd_access_count(server, "/seen/chat/bye"), 1);
+    ck_assert_int_eq(httpd_access_count(server, "/seen/given-up"), 0);
+    ck_assert_int_eq(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL)->status,
+                     204);
+    reaper_kill_group(pid);
+    reaper_group_done(pid);
+    httpd_end(server);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("page");
@@ -143,6 +195,7 @@ int main(void)
         support_skip("there is no Chromium here (Debian: install chromium)");
     tcase_set_timeout(tc, 200);
     tcase_add_test(tc, claim_22_a_web_page_receives_messages);
+    tcase_add_test(tc, claim_22_a_web_page_holds_an_event_stream);
     suite_add_tcase(suite, tc);
     return support_run(suite);
 }

@@ -427,6 +427,29 @@ http_answer *http_try(http *c, int ms)
     return read_answer(c, 0);
 }
 
+const char *http_await(http *c, const char *text)
+{
+    long long end = process_now_ms() + process_scale(ANSWER_MS);
+
+    while (!c->in || !memmem(c->in, c->in_len, text, strlen(text)))
+        if (!receive(c, end))
+            support_fail("not received: '%s', but: %.2000s", text,
+                         c->in_len > 0 ? c->in : "");
+    return c->in;
+}
+
+void http_forget(http *c)
+{
+    c->in_len = 0;
+}
+
+int http_readable(http *c)
+{
+    struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+    return poll(&p, 1, 0) > 0;
+}
+
 http_answer *http_call(http *c, const char *method, const char *path, const char *user,
                        const char *headers, const char *body)
 {

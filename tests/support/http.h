@@ -73,6 +73,17 @@ http_answer *http_read_head(http *c);
  *  peer closed before the first byte. */
 http_answer *http_try(http *c, int ms);
 
+/** Of an answer that goes on: wait until text is among what was received and
+ *  not yet read, within 20 seconds. @return all of that, framing and all, in
+ *  memory of c until more is received */
+const char *http_await(http *c, const char *text);
+
+/** Throw away what was received and not read. */
+void http_forget(http *c);
+
+/** Something can be received now. */
+int http_readable(http *c);
+
 /** http_ask(), then http_read(). */
 http_answer *http_call(http *c, const char *method, const char *path, const char *user,
                        const char *headers, const char *body);

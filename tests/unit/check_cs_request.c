@@ -302,6 +302,46 @@ START_TEST(a_bad_wait_is_refused)
 }
 END_TEST
 
+START_TEST(a_stream_is_preferred_only_by_name)
+{
+    static const struct {
+        const char *accept;
+        int stream;
+    } rows[] = {
+        { NULL, 0 },
+        { "", 0 },
+        { "*/*", 0 },
+        { "text/*", 0 },
+        { "text/event-stream", 1 },
+        { "Text/Event-Stream", 1 },
+        { " text/event-stream ; charset=utf-8", 1 },
+        { "text/event-stream;q=0", 0 },
+        { "text/event-stream;q=0.000", 0 },
+        { "text/event-stream;q=0.001", 1 },
+        { "text/event-stream, */*", 1 },
+        { "text/event-stream;q=0.9, */*", 0 },
+        { "text/event-stream;q=0.9, */*;q=0.8", 1 },
+        { "application/json, text/event-stream", 1 },
+        { "application/json, text/event-stream;q=0.5", 0 },
+        { "application/json;q=0.5, text/event-stream;q=0.5", 1 },
+        { "application/json;q=0.4, */*, text/event-stream;q=0.5", 1 },
+        { "*/*, application/*;q=0.3, text/event-stream;q=0.3", 1 },
+        { "text/event-streams", 0 },
+        { "text/event-stream;q=", 1 },
+        { ",,;q=1,text/event-stream", 1 },
+        { ";", 0 },
+        { "text/event-stream;", 1 },
+    };
+    unsigned i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int stream = cs_request_prefers_stream(rows[i].accept);
+
+        ck_assert_msg(stream == rows[i].stream, "'%s': %d", rows[i].accept, stream);
+    }
+}
+END_TEST
+
 START_TEST(a_ttl_is_clamped_or_refused)
 {
     static const char *const bad[] = { "", "0", "-1", "+1", "1s", "1, 2", "0x10", " 1" };
@@ -417,6 +457,7 @@ int main(void)
     tcase_add_loop_test(tc, preferences_are_found, 0, COUNT(preferences));
     tcase_add_test(tc, a_bad_wait_is_refused);
     tcase_add_test(tc, a_ttl_is_clamped_or_refused);
+    tcase_add_test(tc, a_stream_is_preferred_only_by_name);
     tcase_add_test(tc, text_is_utf8_without_controls);
     tcase_add_test(tc, any_text_is_taken_or_refused);
     suite_add_tcase(suite, tc);

@@ -150,6 +150,50 @@ START_TEST(a_gap_counts_by_application)
 }
 END_TEST
 
+static char *write_events(int named)
+{
+    apr_size_t size = cs_response_events_size(batch);
+    char *out = apr_pcalloc(pool, size + 1);
+    apr_size_t len = cs_response_events(batch, named, out);
+
+    ck_assert_uint_le(len, size);
+    out[len] = '\0';
+    return out;
+}
+
+START_TEST(each_message_is_an_event_with_its_cursor)
+{
+    const char *text, *epoch;
+
+    append("orders", "shop", NULL, "one", 3);
+    append("news", "shop", NULL, "two\nlines", 9);
+    ck_assert_int_eq(fetch(), APR_SUCCESS);
+    text = write_events(1);
+    epoch = apr_pstrmemdup(pool, cursor(), 16);
+    ck_assert_ptr_eq(strstr(text, apr_pstrcat(pool, "event: orders\nid: ", epoch,
+                                              "-1\ndata: {\"id\":\"", NULL)),
+                     text);
+    ck_assert_ptr_nonnull(
+        strstr(text, apr_pstrcat(pool, "\"data\":\"one\"}\n\nevent: news\nid: ", epoch,
+                                 "-2\ndata: {\"id\":\"", NULL)));
+    ck_assert_str_eq(strstr(text, "\"data\":\"two"), "\"data\":\"two\\nlines\"}\n\n");
+    ck_assert_ptr_null(strstr(write_events(0), "event: "));
+}
+END_TEST
+
+START_TEST(a_gap_is_an_event_before_the_messages)
+{
+    static const char gap[] = "event: commserver:gap\ndata: "
+                              "{\"apps\":{\"orders\":3}}\n\nid: ";
+    int i;
+
+    for (i = 0; i < 11; i++)
+        append("orders", "shop", NULL, "x", 1);
+    ck_assert_int_eq(fetch(), APR_SUCCESS);
+    ck_assert_int_eq(strncmp(write_events(0), gap, sizeof(gap) - 1), 0);
+}
+END_TEST
+
 START_TEST(an_unknown_cursor_is_a_gap_that_nobody_knows)
 {
     csq_cursor old = { 1, 1 };
@@ -304,6 +348,8 @@ int main(void)
     tcase_add_test(tc, a_message_has_its_members_in_order);
     tcase_add_test(tc, strings_are_escaped_and_absent_members_left_out);
     tcase_add_test(tc, a_gap_counts_by_application);
+    tcase_add_test(tc, each_message_is_an_event_with_its_cursor);
+    tcase_add_test(tc, a_gap_is_an_event_before_the_messages);
     tcase_add_test(tc, an_unknown_cursor_is_a_gap_that_nobody_knows);
     tcase_add_test(tc, a_receipt_tells_receivers_where_several_were_named);
     tcase_add_test(tc, a_problem_has_type_title_status_and_more);

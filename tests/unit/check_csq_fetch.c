@@ -378,6 +378,37 @@ START_TEST(an_append_rings_the_waiter_once)
 }
 END_TEST
 
+START_TEST(who_stays_is_rung_again_without_an_empty_fetch)
+{
+    csq_slot *slot;
+    csq_key key = { "realm", "alice" };
+    csq_cursor cursor = { 0, 0 };
+    csq_fetch what = { .after = &cursor, .max_messages = 2, .max_bytes = 99, .stay = 1 };
+    apr_uint32_t numbers[8];
+    int all;
+
+    ck_ok(csq_slot_claim(fx.q, fx.pool, &slot));
+    what.waiter = csq_waiter_make(slot, 7);
+    ck_ok(put("alice", "1"));
+    ck_ok(put("alice", "2"));
+    ck_ok(put("alice", "3"));
+    ck_ok(csq_fetch_batch(fx.q, &key, &what, fx.now, fx.batch));
+    ck_assert_int_eq(csq_batch_more(fx.batch), 1);
+    cursor = csq_batch_cursor(fx.batch);
+    ck_ok(put("alice", "4"));
+    ck_assert_int_eq(hear(slot, numbers, 8, &all), 0);
+    what.resume = 1;
+    ck_ok(csq_fetch_batch(fx.q, &key, &what, fx.now, fx.batch));
+    ck_assert_int_eq(csq_batch_more(fx.batch), 0);
+    cursor = csq_batch_cursor(fx.batch);
+    ck_ok(put("alice", "5"));
+    ck_assert_int_eq(hear(slot, numbers, 8, &all), 1);
+    ck_assert_uint_eq(numbers[0], 7);
+    ck_ok(csq_fetch_batch(fx.q, &key, &what, fx.now, fx.batch));
+    ck_assert_str_eq(text_of(0), "5");
+}
+END_TEST
+
 START_TEST(a_newer_waiter_replaces_and_rings_the_older)
 {
     csq_slot *slot;
@@ -466,6 +497,7 @@ int main(void)
     tcase_add_test(tc, a_gap_is_told_with_no_messages);
     tcase_add_test(tc, many_applications_make_an_unknown_gap);
     tcase_add_test(tc, an_append_rings_the_waiter_once);
+    tcase_add_test(tc, who_stays_is_rung_again_without_an_empty_fetch);
     tcase_add_test(tc, a_newer_waiter_replaces_and_rings_the_older);
     tcase_add_test(tc, a_waiter_that_left_is_not_rung);
     tcase_add_test(tc, a_poll_that_is_not_held_disturbs_nobody);
