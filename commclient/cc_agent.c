@@ -7,6 +7,7 @@
  */
 #include "cc_compat.h"
 #include "cc_agent.h"
+#include "cc_credentials.h"
 #include "cc_dispatch.h"
 #include "cc_inbox.h"
 #include "cc_local.h"
@@ -130,12 +131,12 @@ static void on_health(evutil_socket_t descriptor, short what, void *baton)
 
 /* ---- life ------------------------------------------------------------ */
 
-static cc_status check_secrets(const cc_config *config, char **out_error)
+static cc_status check_credentials(const cc_config *config, char **out_error)
 {
     size_t i;
 
     for (i = 0; i < config->server_count; i++) {
-        if (cc_poller_check_secrets(&config->servers[i], out_error) != CC_OK)
+        if (cc_credentials_check(&config->servers[i], out_error) != CC_OK)
             return CC_BAD_CONFIG;
     }
     return CC_OK;
@@ -211,7 +212,7 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
 
     *out_error = NULL;
     umask(077);
-    status = check_secrets(config, out_error);
+    status = check_credentials(config, out_error);
     if (status != CC_OK)
         return status;
     warn_of_plain_secrets(config);

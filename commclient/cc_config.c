@@ -44,8 +44,8 @@ typedef struct parser {
     const section *section; /* NULL: before the first one                  */
     uint64_t given;         /* keys of this section that came, by index    */
     int saw_agent;
-    int stop; /* an error was found                          */
-    unsigned line;
+    int stop;      /* an error was found                          */
+    unsigned line; /* 0: what is wrong stands in no line          */
     char *error;
 } parser;
 
@@ -62,7 +62,10 @@ static cc_status fail(parser *p, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    cc_buffer_format(&error, "%s:%u: %s", p->config->file, p->line, text);
+    cc_buffer_add_text(&error, p->config->file);
+    if (p->line > 0)
+        cc_buffer_format(&error, ":%u", p->line);
+    cc_buffer_format(&error, ": %s", text);
     p->error = error.data;
     p->stop = 1;
     return CC_BAD_CONFIG;
@@ -157,6 +160,30 @@ static size_t authority_length(const char *authority)
     return strcspn(authority, "/?#");
 }
 
+/* HOST or HOST:PORT, an IPv6 address as host in brackets. */
+static int is_host(const char *text, size_t len)
+{
+    const char *end = text + len, *colon = text;
+    unsigned port = 0;
+
+    if (len > 0 && *text == '[') {
+        colon = memchr(text, ']', len);
+        if (colon == NULL || colon == text + 1)
+            return 0;
+        colon++;
+    }
+    else {
+        colon += strcspn(text, ":/?#");
+    }
+    if (colon == text || (colon < end && *colon != ':'))
+        return 0;
+    if (colon == end)
+        return 1;
+    while (++colon < end && *colon >= '0' && *colon <= '9' && port <= 65535)
+        port = port * 10 + (unsigned)(*colon - '0');
+    return colon == end && port > 0 && port <= 65535;
+}
+
 static cc_status set_url(parser *p, const char *value)
 {
     const char *authority = strstr(value, "://");
@@ -169,6 +196,9 @@ static cc_status set_url(parser *p, const char *value)
         return fail(p, "url holds a user or a password: give user and password_file");
     if (authority_length(authority) == 0)
         return fail(p, "url names no host");
+    if (!is_host(authority, authority_length(authority)))
+        return fail(p, "url is '%s': http://HOST/... or http://HOST:PORT/... is allowed",
+                    value);
     for (c = value; *c != '\0'; c++) {
         if ((unsigned char)*c <= 0x20 || *c == 0x7f)
             return fail(p, "url holds a blank or a control character");
@@ -210,10 +240,39 @@ static cc_status set_ca(parser *p, const char *value)
     return set_path(p, &last_server(p)->ca, value);
 }
 
+/* What stands before the host is a kind of proxy that libcurl knows, or nothing. */
+static const char *proxy_host(const char *value)
+{
+    static const char *const kinds[] = { "http",   "https",   "socks4", "socks4a",
+                                         "socks5", "socks5h", NULL };
+    const char *host = strstr(value, "://");
+    size_t i;
+
+    if (host == NULL)
+        return value;
+    for (i = 0; kinds[i] != NULL; i++) {
+        if (strlen(kinds[i]) == (size_t)(host - value)
+            && strncasecmp(value, kinds[i], strlen(kinds[i])) == 0)
+            return host + 3;
+    }
+    return NULL;
+}
+
 static cc_status set_proxy(parser *p, const char *value)
 {
+    const char *host = proxy_host(value);
+    size_t len;
+
     if (strchr(value, '@') != NULL)
         return fail(p, "proxy holds a user or a password, which this file must not");
+    len = host != NULL ? strlen(host) : 0;
+    if (len > 0 && host[len - 1] == '/')
+        len--;
+    if (host == NULL || !is_host(host, len) || strpbrk(value, " \t") != NULL)
+        return fail(p,
+                    "proxy is '%s': HOST:PORT is allowed, with http://, https://,"
+                    " socks4://, socks4a://, socks5:// or socks5h:// before it",
+                    value);
     return set_text(p, &last_server(p)->proxy, value);
 }
 
@@ -528,6 +587,7 @@ static cc_status check_whole(parser *p)
 {
     size_t i;
 
+    p->line = 0;
     if (p->config->server_count == 0)
         return fail(p, "there is no [server NAME]");
     for (i = 0; i < p->config->server_count; i++) {
@@ -538,6 +598,7 @@ static cc_status check_whole(parser *p)
         if (check_app(p, &p->config->apps[i]) != CC_OK)
             return CC_BAD_CONFIG;
     }
+    p->line = 0;
     return set_defaults(p);
 }
 

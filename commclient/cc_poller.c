@@ -141,7 +141,7 @@ static cc_status read_secrets(cc_poller *p)
 
     if (secret->path == NULL || cc_secret_read(secret) == CC_OK)
         return CC_OK;
-    set_state(p, CC_POLLER_SECRET, 0, "cannot use its secret file: %s", secret->error);
+    set_state(p, CC_POLLER_SECRET, 0, "not polled: %s", secret->error);
     return CC_NOT_PERMITTED;
 }
 
@@ -474,7 +474,9 @@ cc_poller *cc_poller_create(const cc_server_config *server, cc_transport *transp
     cc_backoff_init(&p->backoff, seed);
     p->server = server;
     p->dispatch = dispatch;
+    p->password.name = "password_file";
     p->password.path = server->password_file;
+    p->token.name = "token_file";
     p->token.path = server->token_file;
     p->granted = -1;
     p->state_since = cc_time_now();
@@ -494,29 +496,6 @@ void cc_poller_destroy(cc_poller *p)
     cc_secret_clear(&p->password);
     cc_secret_clear(&p->token);
     free(p);
-}
-
-cc_status cc_poller_check_secrets(const cc_server_config *server, char **out_error)
-{
-    cc_secret secret;
-    cc_buffer text = { NULL, 0, 0 };
-    cc_status status;
-
-    *out_error = NULL;
-    memset(&secret, 0, sizeof(secret));
-    secret.path =
-        server->password_file != NULL ? server->password_file : server->token_file;
-    if (secret.path == NULL)
-        return CC_OK;
-    status = cc_secret_read(&secret);
-    if (status != CC_OK) {
-        cc_buffer_format(&text, "[server %s]: %s %s", server->name,
-                         server->password_file != NULL ? "password_file" : "token_file",
-                         secret.error);
-        *out_error = text.data;
-    }
-    cc_secret_clear(&secret);
-    return status;
 }
 
 static void write_time(cc_buffer *out, const char *name, int64_t time)

@@ -52,10 +52,6 @@ cc_poller *cc_poller_create(const cc_server_config *server, cc_transport *transp
                             cc_dispatch *dispatch, struct event_base *base);
 void cc_poller_destroy(cc_poller *poller);
 
-/** Check that its secret files can be used.
- *  @param out_error to be freed; NULL when CC_OK */
-cc_status cc_poller_check_secrets(const cc_server_config *server, char **out_error);
-
 /** Write its object in {"status":{"servers":[...]}}. */
 void cc_poller_write_status(const cc_poller *poller, cc_buffer *out);
 

@@ -41,22 +41,36 @@ int cc_secret_changed(const cc_secret *secret)
 
 static cc_status refuse(cc_secret *secret, cc_status status, const char *why)
 {
-    snprintf(secret->error, sizeof(secret->error), "'%s' %s", secret->path, why);
+    snprintf(secret->error, sizeof(secret->error), "%s '%s' %s", secret->name,
+             secret->path, why);
     return status;
 }
 
-static cc_status check_owner(cc_secret *secret)
+static cc_status refuse_unreadable(cc_secret *secret, int code)
+{
+    snprintf(secret->error, sizeof(secret->error), "cannot read %s '%s': %s",
+             secret->name, secret->path, strerror(code));
+    return code == ENOENT ? CC_NOT_FOUND : CC_SYSTEM;
+}
+
+const char *cc_secret_check_file(const struct stat *info)
+{
+    if (!S_ISREG(info->st_mode))
+        return "is not a plain file";
+    if (info->st_uid != geteuid() && info->st_uid != 0)
+        return "does not belong to this user or to root";
+    if ((info->st_mode & 077) != 0)
+        return "can be read or written by others: mode 0600 is needed";
+    return NULL;
+}
+
+static cc_status check_seen(cc_secret *secret)
 {
     const struct stat *info = &secret->seen;
+    const char *why = cc_secret_check_file(info);
 
-    if (!S_ISREG(info->st_mode))
-        return refuse(secret, CC_NOT_PERMITTED, "is not a plain file");
-    if (info->st_uid != geteuid() && info->st_uid != 0)
-        return refuse(secret, CC_NOT_PERMITTED,
-                      "does not belong to this user or to root");
-    if ((info->st_mode & 077) != 0)
-        return refuse(secret, CC_NOT_PERMITTED,
-                      "can be read or written by others: mode 0600 is needed");
+    if (why != NULL)
+        return refuse(secret, CC_NOT_PERMITTED, why);
     if (info->st_size > CC_SECRET_MAX)
         return refuse(secret, CC_MALFORMED, "is too long for a secret");
     return CC_OK;
@@ -92,7 +106,7 @@ static cc_status read_text(cc_secret *secret, int descriptor)
         len += (size_t)n;
     text[len] = '\0';
     if (n < 0)
-        status = refuse(secret, CC_SYSTEM, strerror(errno));
+        status = refuse_unreadable(secret, errno);
     else
         status = check_text(secret, text, len);
     if (status == CC_OK)
@@ -111,14 +125,12 @@ cc_status cc_secret_read(cc_secret *secret)
     wipe_text(secret);
     memset(&secret->seen, 0, sizeof(secret->seen));
     descriptor = open(secret->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (descriptor < 0) {
-        status = errno == ENOENT ? CC_NOT_FOUND : CC_SYSTEM;
-        return refuse(secret, status, strerror(errno));
-    }
+    if (descriptor < 0)
+        return refuse_unreadable(secret, errno);
     if (fstat(descriptor, &secret->seen) != 0)
-        status = refuse(secret, CC_SYSTEM, strerror(errno));
+        status = refuse_unreadable(secret, errno);
     else
-        status = check_owner(secret);
+        status = check_seen(secret);
     if (status == CC_OK)
         status = read_text(secret, descriptor);
     close(descriptor);

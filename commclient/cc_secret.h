@@ -15,8 +15,9 @@
 
 #define CC_SECRET_MAX 4096 /* bytes                                          */
 
-/* All zero, with a path, is a secret not read yet. */
+/* All zero, with a name and a path, is a secret not read yet. */
 typedef struct cc_secret {
+    const char *name; /* of its key in the configuration; not owned      */
     const char *path; /* not owned                                       */
     char *text;       /* NULL: not read, or refused                      */
     struct stat seen; /* the file when it was read last                  */
@@ -30,6 +31,10 @@ cc_status cc_secret_read(cc_secret *secret);
 
 /** 1 when the file is not as it was at the last cc_secret_read(). */
 int cc_secret_changed(const cc_secret *secret);
+
+/** Why a file with this state may hold no secret: it is not this user's or
+ *  root's alone. @return NULL: it may */
+const char *cc_secret_check_file(const struct stat *info);
 
 void cc_secret_clear(cc_secret *secret);
 

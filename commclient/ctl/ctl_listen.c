@@ -428,6 +428,10 @@ static int run(const ctl_verb *verb, int argc, char **argv)
         ctl_complain("'%s' is not the name of an application", l.given.app);
         return CTL_USAGE;
     }
+    if (l.given.no_ack && !l.given.take) {
+        ctl_complain("--no-ack needs --take: copies are never acknowledged");
+        return CTL_USAGE;
+    }
     socket = ctl_find_socket(l.given.socket, l.given.config);
     if (socket == NULL)
         return CTL_CONFIG;

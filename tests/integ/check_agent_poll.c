@@ -361,7 +361,7 @@ START_TEST(a_secret_that_others_can_read_is_not_used)
     chmod(password, 0644);
     script_nothing(server, "e-0");
     wait_until(is_state("secret"), 10000);
-    ck_assert_int_eq(logged("cannot use its secret file"), 1);
+    ck_assert_int_eq(logged("not polled: token_file '"), 1);
     chmod(password, 0600);
     script_expect(server);
 }

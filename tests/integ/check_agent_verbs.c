@@ -91,6 +91,8 @@ START_TEST(wrong_usage_ends_with_2)
     ck_assert_int_eq(run("listen", "--count", "0", "a", NULL), 2);
     ck_assert_int_eq(run("listen", "a/b", NULL), 2);
     expect_text("is not the name of an application");
+    ck_assert_int_eq(run("listen", "orders", "--no-ack", NULL), 2);
+    expect_text("--no-ack needs --take");
     ck_assert_int_eq(run("status", "x", NULL), 2);
     ck_assert_int_eq(run("run", "--nonsense", NULL), 2);
 }
@@ -132,6 +134,76 @@ START_TEST(a_password_file_others_can_read_ends_with_4)
     ck_assert_int_eq(run("run", "--config", file, NULL), 4);
     expect_text("mode 0600 is needed");
     ck_assert_ptr_null(strstr(output, "topsecret"));
+}
+END_TEST
+
+/* Files of a section that cannot work, and what is said of each. "cert.pem",
+ * "key.pem" and "both.pem" are there; "open.pem" is a key all can read. */
+static const char *const bad_files[][2] = {
+    { "user = al\npassword_file = nofile\n", "cannot read password_file '" },
+    { "token_file = nofile\n", "cannot read token_file '" },
+    { "ca = nofile\n", "cannot read ca '" },
+    { "ca = .\n", "ca '" },
+    { "ca = key.pem\n", "holds no certificate: a PEM file is needed" },
+    { "cert = nofile\n", "cannot read cert '" },
+    { "cert = cert.pem\nkey = nofile\n", "cannot read key '" },
+    { "cert = cert.pem\n", "holds no private key: give key, or put it there" },
+    { "cert = cert.pem\nkey = cert.pem\n", "holds no private key" },
+    { "cert = cert.pem\nkey = open.pem\n", "mode 0600 is needed" },
+    { "cert = open.pem\n", "mode 0600 is needed" },
+    { "cert = cert.pem\nkey = locked.pem\n", "needs a passphrase" },
+};
+
+static void write_pem(const char *directory, const char *name, const char *text, int mode)
+{
+    const char *file = support_text("%s/%s", directory, name);
+
+    process_write_file(file, text);
+    chmod(file, (mode_t)mode);
+}
+
+#define CERTIFICATE "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
+#define KEY         "-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----\n"
+
+static const char *write_section(const char *text)
+{
+    const char *directory = reaper_temporary();
+    const char *file = support_text("%s/c.conf", directory);
+
+    write_pem(directory, "cert.pem", CERTIFICATE, 0644);
+    write_pem(directory, "key.pem", KEY, 0600);
+    write_pem(directory, "open.pem", CERTIFICATE KEY, 0644);
+    write_pem(directory, "both.pem", CERTIFICATE KEY, 0600);
+    write_pem(directory, "locked.pem",
+              "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n"
+              "-----END ENCRYPTED PRIVATE KEY-----\n",
+              0600);
+    process_write_file(file, support_text("[agent]\nsocket = s\ninbox = i\n"
+                                          "[server main]\nurl = https://127.0.0.1:1/\n%s",
+                                          text));
+    return file;
+}
+
+START_TEST(files_that_cannot_work_end_with_4)
+{
+    const char *file = write_section(bad_files[_i][0]);
+
+    ck_assert_int_eq(run("run", "--config", file, NULL), 4);
+    expect_text("[server main]: ");
+    expect_text(bad_files[_i][1]);
+    if (strstr(bad_files[_i][0], "nofile") != NULL)
+        expect_text("/nofile': No such file or directory\n");
+}
+END_TEST
+
+START_TEST(a_key_may_stand_in_the_file_of_its_certificate)
+{
+    const char *file = write_section("cert = both.pem\nca = cert.pem\n");
+
+    a = agent_start(&(agent_options){
+        .config = support_text("[server main]\nurl = https://127.0.0.1:1/\n"
+                               "cert = %.*s/both.pem\n",
+                               (int)(strrchr(file, '/') - file), file) });
 }
 END_TEST
 
@@ -278,6 +350,9 @@ int main(void)
     tcase_add_test(alone, without_an_agent_it_ends_with_3);
     tcase_add_test(alone, a_wrong_configuration_ends_with_4);
     tcase_add_test(alone, a_password_file_others_can_read_ends_with_4);
+    tcase_add_loop_test(alone, files_that_cannot_work_end_with_4, 0,
+                        (int)(sizeof bad_files / sizeof *bad_files));
+    tcase_add_test(alone, a_key_may_stand_in_the_file_of_its_certificate);
     suite_add_tcase(s, alone);
     tcase_add_checked_fixture(together, set_up, tear_down);
     tcase_add_test(together, status_is_readable);

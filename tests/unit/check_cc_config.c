@@ -91,6 +91,20 @@ START_TEST(every_key_is_read)
 }
 END_TEST
 
+START_TEST(proxies_are_taken_as_libcurl_knows_them)
+{
+    static const char *const proxies[] = { "proxy",
+                                           "proxy:3128",
+                                           "http://proxy:3128/",
+                                           "socks5h://127.0.0.1:9050",
+                                           "[::1]:3128",
+                                           "HTTPS://proxy.example.org" };
+
+    ck_assert_int_eq(read_text(support_text(SERVER "proxy = %s\n", proxies[_i])), CC_OK);
+    ck_assert_str_eq(config->servers[0].proxy, proxies[_i]);
+}
+END_TEST
+
 START_TEST(servers_say_who_may_feed_an_application)
 {
     ck_assert_int_eq(read_text("[server a]\nurl=https://a/\n[server b]\nurl=https://b/\n"
@@ -106,8 +120,8 @@ START_TEST(servers_say_who_may_feed_an_application)
 END_TEST
 
 static const char *const wrong[][2] = {
-    { "", "there is no [server NAME]" },
-    { "[agent]\n", "there is no [server NAME]" },
+    { "", "x.conf: there is no [server NAME]" },
+    { "[agent]\n", "x.conf: there is no [server NAME]" },
     { "[server main]\n", ":1: [server main] has no url" },
     { "url = x\n", ":1: 'url' stands before the first section" },
     { "[server main]\nurl = ftp://x/\n", ":2: url is 'ftp://x/'" },
@@ -136,6 +150,15 @@ static const char *const wrong[][2] = {
     { SERVER "user = a:b\n", ":3: user holds ':'" },
     { SERVER "key = k\n", "has a key, but no cert" },
     { SERVER "proxy = http://u:p@proxy\n", ":3: proxy holds a user or a password" },
+    { SERVER "proxy = ::\n", ":3: proxy is '::': HOST:PORT is allowed" },
+    { SERVER "proxy = http://\n", ":3: proxy is" },
+    { SERVER "proxy = ftp://proxy:21\n", ":3: proxy is" },
+    { SERVER "proxy = proxy:port\n", ":3: proxy is" },
+    { SERVER "proxy = proxy:70000\n", ":3: proxy is" },
+    { SERVER "proxy = proxy:3128/path\n", ":3: proxy is" },
+    { SERVER "proxy = [::1\n", ":3: proxy is" },
+    { "[server main]\nurl = https://x:port/\n", ":2: url is 'https://x:port/'" },
+    { "[server main]\nurl = https://::/\n", ":2: url is" },
     { SERVER SERVER, ":3: [server main] is given twice" },
     { "[agent]\n[agent]\n" SERVER, ":2: [agent] is given twice" },
     { "[agent x]\n" SERVER, ":1: [agent] takes no name" },
@@ -212,6 +235,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, a_server_alone_is_enough);
     tcase_add_test(c, every_key_is_read);
+    tcase_add_loop_test(c, proxies_are_taken_as_libcurl_knows_them, 0, 6);
     tcase_add_test(c, servers_say_who_may_feed_an_application);
     tcase_add_loop_test(c, what_is_wrong_is_told_with_its_line, 0,
                         (int)(sizeof(wrong) / sizeof(wrong[0])));

@@ -17,6 +17,7 @@ static void set_up(void)
 {
     snprintf(file, sizeof(file), "%s/secret", reaper_temporary());
     memset(&secret, 0, sizeof(secret));
+    secret.name = "password_file";
     secret.path = file;
 }
 
@@ -86,6 +87,9 @@ START_TEST(what_is_no_secret_is_refused)
     ck_assert_int_eq(cc_secret_read(&secret), CC_MALFORMED);
     unlink(file);
     ck_assert_int_eq(cc_secret_read(&secret), CC_NOT_FOUND);
+    ck_assert_str_eq(
+        secret.error,
+        support_text("cannot read password_file '%s': No such file or directory", file));
     ck_assert_int_eq(mkfifo(file, 0600), 0);
     ck_assert_int_eq(cc_secret_read(&secret), CC_NOT_PERMITTED);
 }
