@@ -13,7 +13,8 @@ typedef struct cc_agent cc_agent;
  * Open inbox and socket, prepare the connections.
  * @param out_error  text for the user, to be freed; NULL when CC_OK
  * @return CC_OK; CC_BAD_CONFIG: a file of a server cannot be used; CC_IN_USE:
- *         another agent runs; else what the inbox or the socket says.
+ *         another agent runs; CC_NOT_PERMITTED: something else is where
+ *         inbox or socket should be; else what the inbox or the socket says.
  */
 cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent,
                           char **out_error);

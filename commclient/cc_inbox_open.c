@@ -4,7 +4,8 @@
  * What is found may be anything: another program's file, one of a newer
  * version, a torn one, one that somebody prepared. It is used only when its
  * header, its tables (word for word) and SQLite's own check are right;
- * triggers and views are switched off.
+ * triggers and views are switched off. Until it is known to be an inbox,
+ * nothing of it is changed.
  */
 #include "cc_compat.h"
 #include "cc_inbox_private.h"
@@ -18,6 +19,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define MAGIC "SQLite format 3" /* with its NUL: the first 16 bytes          */
 
 static const char *const statement_sql[] = {
 #define CC_INBOX_SQL(name, sql) sql,
@@ -94,7 +97,6 @@ static cc_status configure(cc_inbox *inbox)
     sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     return execute(inbox, "PRAGMA locking_mode = EXCLUSIVE;"
                           "PRAGMA cell_size_check = ON;"
-                          "PRAGMA journal_mode = WAL;"
                           "PRAGMA synchronous = FULL;"
                           "PRAGMA wal_autocheckpoint = 4000;"
                           "PRAGMA journal_size_limit = 33554432;"
@@ -217,7 +219,19 @@ static cc_status prepare_statements(cc_inbox *inbox)
     return CC_OK;
 }
 
-/* The file must be ours alone: it holds what was sent to this user. */
+/* An empty file becomes an inbox; one of SQLite's may be one. */
+static cc_status check_magic(const char *path, int descriptor, char **out_error)
+{
+    char head[sizeof(MAGIC)];
+    ssize_t len = pread(descriptor, head, sizeof(head), 0);
+
+    if (len == 0 || (len == sizeof(head) && memcmp(head, MAGIC, sizeof(head)) == 0))
+        return CC_OK;
+    *out_error = format_error(path, "is a file of another program, which is left alone:"
+                                    " inbox must name an inbox, or a new file");
+    return CC_NOT_PERMITTED;
+}
+
 static cc_status check_file(const char *path, char **out_error)
 {
     struct stat info;
@@ -237,13 +251,23 @@ static cc_status check_file(const char *path, char **out_error)
         *out_error = format_error(path, "is not a file of this user");
         status = CC_NOT_PERMITTED;
     }
-    else if ((info.st_mode & 077) != 0 && fchmod(descriptor, 0600) != 0) {
-        *out_error = format_error(path, "can be read by others");
-        status = CC_NOT_PERMITTED;
+    else {
+        status = check_magic(path, descriptor, out_error);
     }
     if (descriptor >= 0)
         close(descriptor);
     return status;
+}
+
+/* The file must be ours alone: it holds what was sent to this user. */
+static cc_status take_over(cc_inbox *inbox, const char *path)
+{
+    if (chmod(path, 0600) != 0) {
+        snprintf(inbox->error, sizeof(inbox->error), "cannot be closed to others: %s",
+                 strerror(errno));
+        return CC_STORAGE;
+    }
+    return execute(inbox, "PRAGMA journal_mode = WAL;");
 }
 
 static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
@@ -261,6 +285,8 @@ static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
         status = configure(inbox);
     if (status == CC_OK)
         status = check_content(inbox);
+    if (status == CC_OK)
+        status = take_over(inbox, path);
     if (status == CC_OK)
         status = prepare_statements(inbox);
     if (status == CC_OK)
@@ -325,7 +351,8 @@ static const char *describe(cc_status status, const char *detail)
     case CC_NEWER:
         return "was made by a newer version of commclient";
     case CC_NOT_PERMITTED:
-        return "is the database of another program";
+        return "is the database of another program, which is left alone: inbox must name"
+               " an inbox, or a new file";
     default:
         return detail;
     }

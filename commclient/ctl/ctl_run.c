@@ -68,6 +68,7 @@ static int exit_status(cc_status status)
         return CTL_OK;
     case CC_BAD_CONFIG:
     case CC_NOT_FOUND:
+    case CC_NOT_PERMITTED:
         return CTL_CONFIG;
     case CC_IN_USE:
         return CTL_IN_USE;

@@ -196,6 +196,17 @@ START_TEST(files_that_cannot_work_end_with_4)
 }
 END_TEST
 
+START_TEST(a_file_that_is_no_inbox_ends_with_4)
+{
+    const char *file = write_section("");
+    const char *inbox = support_text("%.*s/i", (int)(strrchr(file, '/') - file), file);
+
+    process_write_file(inbox, "x\n");
+    ck_assert_int_eq(run("run", "--config", file, NULL), 4);
+    expect_text(support_text("inbox '%s' is a file of another program", inbox));
+}
+END_TEST
+
 START_TEST(a_key_may_stand_in_the_file_of_its_certificate)
 {
     const char *file = write_section("cert = both.pem\nca = cert.pem\n");
@@ -352,6 +363,7 @@ int main(void)
     tcase_add_test(alone, a_password_file_others_can_read_ends_with_4);
     tcase_add_loop_test(alone, files_that_cannot_work_end_with_4, 0,
                         (int)(sizeof bad_files / sizeof *bad_files));
+    tcase_add_test(alone, a_file_that_is_no_inbox_ends_with_4);
     tcase_add_test(alone, a_key_may_stand_in_the_file_of_its_certificate);
     suite_add_tcase(s, alone);
     tcase_add_checked_fixture(together, set_up, tear_down);

@@ -489,16 +489,49 @@ static void close_inbox(void)
     inbox = NULL;
 }
 
-START_TEST(a_file_that_is_no_database_is_set_aside)
+static cc_status open_refused(const char *why);
+
+/* Refused, and as it was: bytes, mode, nothing beside it. */
+static void check_left_alone(const char *why)
+{
+    char *before, *after;
+    struct stat info;
+
+    chmod(path, 0644);
+    ck_assert_int_eq(stat(path, &info), 0);
+    before = process_read_file(path);
+    ck_assert_int_eq(open_refused(why), CC_NOT_PERMITTED);
+    after = process_read_file(path);
+    ck_assert_mem_eq(after, before, (size_t)info.st_size);
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_int_eq(info.st_mode & 0777, 0644);
+    ck_assert_uint_eq(count_set_aside(), 0);
+    free(before);
+    free(after);
+}
+
+START_TEST(a_file_that_is_no_database_is_left_alone)
+{
+    static const char *const texts[] = {
+        "x\n", "SQLite format 3",
+        "this is certainly not an SQLite file, but long enough for one..."
+    };
+
+    close_inbox();
+    unlink(path);
+    process_write_file(path, texts[_i]);
+    check_left_alone("is a file of another program");
+}
+END_TEST
+
+START_TEST(an_empty_file_becomes_an_inbox)
 {
     close_inbox();
-    truncate(path, 0);
-    write_at(0, "this is certainly not an SQLite file, but long enough for one...", 64);
+    unlink(path);
+    process_write_file(path, "");
     open_inbox();
-    ck_assert_uint_eq(count_set_aside(), 1);
     ck_assert_int_eq(add("a"), CC_OK);
     reopen();
-    ck_assert_uint_eq(count_set_aside(), 1);
     ck_assert_int_eq(count_messages(), 1);
 }
 END_TEST
@@ -643,7 +676,7 @@ START_TEST(the_database_of_another_program_is_left_alone)
     close_inbox();
     unlink(path);
     change("CREATE TABLE bookmarks(url)");
-    ck_assert_int_eq(open_refused("another program"), CC_NOT_PERMITTED);
+    check_left_alone("is the database of another program");
 }
 END_TEST
 
@@ -699,7 +732,8 @@ static void add_store_tests(TCase *c)
 
 static void add_file_tests(TCase *c)
 {
-    tcase_add_test(c, a_file_that_is_no_database_is_set_aside);
+    tcase_add_loop_test(c, a_file_that_is_no_database_is_left_alone, 0, 3);
+    tcase_add_test(c, an_empty_file_becomes_an_inbox);
     tcase_add_test(c, a_torn_file_never_stops_the_agent);
     tcase_add_loop_test(c, foreign_tables_triggers_and_columns_are_set_aside, 0, 6);
     tcase_add_loop_test(c, rows_nobody_wrote_are_found_damaged, 0, 13);
