@@ -183,7 +183,7 @@ static cc_status make_pollers(cc_agent *agent, char **out_error)
     const cc_config *config = agent->config;
     size_t i;
 
-    agent->transport = cc_transport_create(agent->base);
+    agent->transport = cc_transport_create(agent->base, (size_t)config->max_message);
     if (agent->transport == NULL) {
         *out_error = cc_copy("libcurl cannot be used");
         return CC_SYSTEM;

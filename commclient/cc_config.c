@@ -23,8 +23,10 @@
 #define WAIT_DEFAULT            55
 #define CONNECT_TIMEOUT_DEFAULT 10
 #define INBOX_MAX_DEFAULT       (256ll << 20)
-#define INBOX_MAX_LEAST         (1ll << 20)
 #define INBOX_MAX_MOST          (1ll << 40)
+#define MAX_MESSAGE_DEFAULT     (8ll << 20)
+#define MAX_MESSAGE_MOST        (512ll << 20) /* SQLite keeps up to 1 GB in one piece */
+#define SIZE_LEAST              (1ll << 20)
 
 struct parser;
 
@@ -114,7 +116,9 @@ static cc_status set_number(parser *p, int *member, const char *value, const cha
     return CC_OK;
 }
 
-static cc_status set_size(parser *p, int64_t *member, const char *value, const char *name)
+/* The most must be a whole number of megabytes. */
+static cc_status set_size(parser *p, int64_t *member, const char *value, const char *name,
+                          int64_t most)
 {
     static const char units[] = "KMGT";
     const char *unit;
@@ -129,12 +133,12 @@ static cc_status set_size(parser *p, int64_t *member, const char *value, const c
         end++;
     }
     if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0
-        || number > (unsigned long long)INBOX_MAX_MOST >> shift
-        || number << shift < (unsigned long long)INBOX_MAX_LEAST)
+        || number > (unsigned long long)most >> shift
+        || number << shift < (unsigned long long)SIZE_LEAST)
         return fail(p,
-                    "%s is '%s': bytes, as 1048576, 512K, 64M or 2G, at least 1M"
-                    " are allowed",
-                    name, value);
+                    "%s is '%s': bytes, as 1048576, 2048K or 64M, from 1M to %lldM are"
+                    " allowed",
+                    name, value, (long long)(most >> 20));
     *member = (int64_t)(number << shift);
     return CC_OK;
 }
@@ -151,7 +155,12 @@ static cc_status set_inbox(parser *p, const char *value)
 
 static cc_status set_inbox_max(parser *p, const char *value)
 {
-    return set_size(p, &p->config->inbox_max, value, "inbox_max");
+    return set_size(p, &p->config->inbox_max, value, "inbox_max", INBOX_MAX_MOST);
+}
+
+static cc_status set_max_message(parser *p, const char *value)
+{
+    return set_size(p, &p->config->max_message, value, "max_message", MAX_MESSAGE_MOST);
 }
 
 /* The part of a URL between "://" and the path. */
@@ -327,6 +336,7 @@ static cc_status set_servers(parser *p, const char *value)
 static const key agent_keys[] = { { "socket", set_socket },
                                   { "inbox", set_inbox },
                                   { "inbox_max", set_inbox_max },
+                                  { "max_message", set_max_message },
                                   { NULL, NULL } };
 
 static const key server_keys[] = { { "url", set_url },
@@ -636,6 +646,7 @@ cc_status cc_config_read(const char *file, cc_config **out_config, char **out_er
     p.config = cc_alloc(sizeof(*p.config));
     p.config->file = cc_copy(file);
     p.config->inbox_max = INBOX_MAX_DEFAULT;
+    p.config->max_message = MAX_MESSAGE_DEFAULT;
     rv = ini_parse_stream(next_line, &p, set_key_value, &p);
     fclose(p.stream);
     if (rv != 0 && !p.stop)

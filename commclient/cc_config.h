@@ -41,10 +41,11 @@ typedef struct cc_app_config {
 } cc_app_config;
 
 typedef struct cc_config {
-    char *file;        /* where it was read from                          */
-    char *socket;      /* path of the Unix socket                         */
-    char *inbox;       /* path of the inbox                               */
-    int64_t inbox_max; /* bytes, with CC_INBOX_MESSAGE_COST each          */
+    char *file;          /* where it was read from                          */
+    char *socket;        /* path of the Unix socket                         */
+    char *inbox;         /* path of the inbox                               */
+    int64_t inbox_max;   /* bytes, with CC_INBOX_MESSAGE_COST each          */
+    int64_t max_message; /* bytes of a message between its braces         */
     cc_server_config *servers;
     size_t server_count;
     cc_app_config *apps;

@@ -16,6 +16,7 @@
 #define COMMIT_SHARE    4       /* parts of the time, of which commits take one  */
 #define COMMIT_RETRY    1000    /* ms after one that failed                      */
 #define EXPIRY_STEP     5000    /* ms between two looks for expired messages     */
+#define LINE_FRAME      4096    /* bytes of a line beside the message            */
 #define EXPIRY_ALL      3600000 /* ms after which ids are looked through too     */
 
 static void set_timer(struct event *timer, int64_t ms)
@@ -437,6 +438,11 @@ cc_status cc_dispatch_acknowledge(cc_client *client, const char *id)
 }
 
 /* ---- numbers --------------------------------------------------------- */
+
+size_t cc_dispatch_max_line(const cc_dispatch *d)
+{
+    return (size_t)d->config->max_message + LINE_FRAME;
+}
 
 int cc_dispatch_is_full(const cc_dispatch *d)
 {

@@ -124,6 +124,10 @@ cc_status cc_dispatch_take_unusable(cc_dispatch *dispatch, const char *server,
 cc_status cc_dispatch_cursor(cc_dispatch *dispatch, const char *server,
                              char out_cursor[CC_CURSOR_MAX + 1]);
 
+/** Bytes of a line of the local protocol, without its line feed: the largest
+ *  message fits, with what the agent adds. */
+size_t cc_dispatch_max_line(const cc_dispatch *dispatch);
+
 /** 1 when the inbox holds as much as it may: do not poll. */
 int cc_dispatch_is_full(const cc_dispatch *dispatch);
 

@@ -201,8 +201,6 @@ static void check_whole(scan *s)
         refuse(s, "it has no 'app'");
     if (!(s->saw & SAW_DATA))
         refuse(s, "it has no 'data'");
-    if (e->body.len > CC_BODY_MAX)
-        refuse(s, "it is larger than the agent takes");
     if (memchr(e->raw.data, '\n', e->raw.len) != NULL
         || memchr(e->raw.data, '\r', e->raw.len) != NULL)
         refuse(s, "it has a line break");

@@ -10,7 +10,8 @@
  * ("server", "attempt"), members given twice, or escaped member names.
  *
  * A message that cannot be used spoils no other: it carries `unusable`, why.
- * Only when the answer as a whole is no JSON is there no batch.
+ * Only when the answer as a whole is no JSON is there no batch. How large a
+ * message may be is not looked at here.
  */
 #ifndef CC_ENVELOPE_H
 #define CC_ENVELOPE_H
@@ -19,8 +20,7 @@
 #include "cc_memory.h"
 #include "cc_status.h"
 
-#define CC_PAYLOAD_DEPTH 100        /* levels of nesting an application gets  */
-#define CC_BODY_MAX      (8u << 20) /* bytes of a message between its braces  */
+#define CC_PAYLOAD_DEPTH 100 /* levels of nesting an application gets         */
 
 typedef struct cc_envelope {
     cc_slice raw;         /* the object as it came                            */

@@ -95,6 +95,8 @@ static cc_status take_message(taking *t, const cc_envelope *e)
 
     if (e->unusable != NULL)
         return bury(t, e, e->unusable);
+    if (e->body.len > (size_t)t->d->config->max_message)
+        return bury(t, e, "it is larger than max_message in [agent]");
     memcpy(app_name, e->app.data, e->app.len);
     app_name[e->app.len] = '\0';
     if (!cc_config_may_feed(t->d->config, t->server, app_name))

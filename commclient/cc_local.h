@@ -16,7 +16,6 @@
 
 struct event_base;
 
-#define CC_LINE_MAX  (CC_BODY_MAX + 4096) /* bytes of a line, without LF   */
 #define CC_PEERS_MAX 256
 
 typedef struct cc_local cc_local;

@@ -336,6 +336,7 @@ static void obey_line(cc_peer *peer, const char *data, size_t len)
 
 static void obey_lines(cc_peer *peer)
 {
+    size_t max_line = cc_dispatch_max_line(peer->dispatch);
     size_t start = 0;
 
     for (;;) {
@@ -343,7 +344,7 @@ static void obey_lines(cc_peer *peer)
         size_t left = peer->in.len - start;
         const char *end = memchr(from + peer->scanned, '\n', left - peer->scanned);
 
-        if ((end == NULL ? left : (size_t)(end - from)) > CC_LINE_MAX) {
+        if ((end == NULL ? left : (size_t)(end - from)) > max_line) {
             cc_peer_refuse(peer, CC_ERROR_LINE_TOO_LONG);
             return;
         }
@@ -408,8 +409,8 @@ cc_peer *cc_peer_create(int descriptor, struct event_base *base, cc_dispatch *di
     peer->writable = event_new(base, descriptor, EV_WRITE, on_writable, peer);
     peer->flush = event_new(base, -1, 0, on_writable, peer);
     peer->client = cc_dispatch_attach(dispatch, &client_calls, peer);
-    evbuffer_add_printf(peer->out, "{\"hello\":{\"protocol\":1,\"max_line\":%u}}\n",
-                        (unsigned)CC_LINE_MAX);
+    evbuffer_add_printf(peer->out, "{\"hello\":{\"protocol\":1,\"max_line\":%zu}}\n",
+                        cc_dispatch_max_line(dispatch));
     event_add(peer->readable, NULL);
     send_soon(peer);
     return peer;

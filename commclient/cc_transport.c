@@ -21,12 +21,15 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 
-#define BODY_KEEP (4u << 20) /* bytes of buffer kept between answers          */
+#define BODY_KEEP    (4u << 20)  /* bytes of buffer kept between answers      */
+#define ANSWER_LEAST (32u << 20) /* bytes of an answer that are always taken  */
+#define ANSWER_FRAME (64u << 10) /* bytes of an answer beside its one message */
 
 struct cc_transport {
     struct event_base *base;
     CURLM *multi;
     struct event *timer;
+    size_t answer_max; /* bytes                                        */
 };
 
 struct cc_exchange {
@@ -127,11 +130,14 @@ static int on_timer_change(CURLM *multi, long ms, void *baton)
     return 0;
 }
 
-cc_transport *cc_transport_create(struct event_base *base)
+cc_transport *cc_transport_create(struct event_base *base, size_t max_message)
 {
     cc_transport *t = cc_alloc(sizeof(*t));
 
     t->base = base;
+    t->answer_max = max_message + ANSWER_FRAME;
+    if (t->answer_max < ANSWER_LEAST)
+        t->answer_max = ANSWER_LEAST;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK
         || (t->multi = curl_multi_init()) == NULL) {
         free(t);
@@ -183,7 +189,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *baton)
     size_t len = size * count;
 
     set_deadline(x, CC_STALL);
-    if (x->body.len + len > CC_ANSWER_MAX) {
+    if (x->body.len + len > x->transport->answer_max) {
         x->answer.too_large = 1;
         return 0;
     }

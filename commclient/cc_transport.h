@@ -5,7 +5,7 @@
  * One cc_exchange for each server, at most one poll at a time. HTTP/1.1 only:
  * over HTTP/2 a server cannot hold polls without a thread. Redirects are not
  * followed, so credentials never reach another origin. An answer is cut off
- * at CC_ANSWER_MAX bytes.
+ * where it is larger than several usual messages and the largest single one.
  */
 #ifndef CC_TRANSPORT_H
 #define CC_TRANSPORT_H
@@ -16,9 +16,8 @@
 
 struct event_base;
 
-#define CC_ANSWER_MAX (32u << 20) /* bytes                                   */
-#define CC_ANSWER_LAG 10          /* s beyond the wait until a head is there */
-#define CC_STALL      30          /* s between two pieces of a body          */
+#define CC_ANSWER_LAG 10 /* s beyond the wait until a head is there */
+#define CC_STALL      30 /* s between two pieces of a body          */
 
 typedef struct cc_transport cc_transport;
 typedef struct cc_exchange cc_exchange;
@@ -53,8 +52,9 @@ typedef struct cc_answer {
     int too_large; /* `body` is only the beginning                  */
 } cc_answer;
 
-/** @return NULL when libcurl cannot be used. */
-cc_transport *cc_transport_create(struct event_base *base);
+/** @param max_message  bytes of a message that an answer must have room for
+ *  @return NULL when libcurl cannot be used. */
+cc_transport *cc_transport_create(struct event_base *base, size_t max_message);
 void cc_transport_destroy(cc_transport *transport);
 
 /** `done` is called from the event loop and may start the next poll; the

@@ -4,7 +4,7 @@
 #include "cc_compat.h"
 #include "ctl.h"
 #include "cc_config.h"
-#include "cc_local.h"
+#include "cc_json.h"
 #include "cc_paths.h"
 #include "cc_time.h"
 
@@ -18,7 +18,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define READ_STEP 65536
+#define READ_STEP  65536
+#define HELLO_MAX  1024  /* bytes of the first line                       */
+#define HELLO_WAIT 10000 /* ms                                            */
 
 int ctl_print_help(const ctl_verb *verb)
 {
@@ -81,6 +83,44 @@ char *ctl_find_socket(const char *socket, const char *config)
     return found;
 }
 
+static uint64_t parse_hello(cc_slice line)
+{
+    cc_slice name;
+    cc_json json;
+    uint64_t max_line = 0;
+    int first = 1;
+
+    cc_json_init(&json, line.data, line.len);
+    cc_json_enter(&json, '{');
+    if (!cc_json_next_member(&json, &first, &name) || !cc_slice_is(name, "hello"))
+        return 0;
+    cc_json_enter(&json, '{');
+    first = 1;
+    while (cc_json_next_member(&json, &first, &name)) {
+        if (cc_slice_is(name, "max_line"))
+            cc_json_integer(&json, &max_line);
+        else
+            cc_json_skip(&json, NULL, NULL);
+    }
+    return max_line;
+}
+
+static int take_hello(const char *path, ctl_connection *connection)
+{
+    uint64_t max_line = 0;
+    cc_slice line;
+
+    connection->max_line = HELLO_MAX;
+    if (ctl_receive(connection, HELLO_WAIT, &line) == CC_OK)
+        max_line = parse_hello(line);
+    connection->max_line = (size_t)max_line;
+    if (max_line > 0)
+        return CTL_OK;
+    ctl_complain("what runs on '%s' does not say hello as an agent", path);
+    ctl_disconnect(connection);
+    return CTL_NO_AGENT;
+}
+
 int ctl_connect(const char *path, ctl_connection *out_connection)
 {
     struct sockaddr_un address;
@@ -97,7 +137,7 @@ int ctl_connect(const char *path, ctl_connection *out_connection)
     out_connection->descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(out_connection->descriptor, (struct sockaddr *)&address, sizeof(address))
         == 0)
-        return CTL_OK;
+        return take_hello(path, out_connection);
     if (errno == ENOENT || errno == ECONNREFUSED)
         ctl_complain("no agent runs on '%s': start one with 'commclient run'", path);
     else
@@ -141,7 +181,10 @@ static int take_line(ctl_connection *connection, cc_slice *out_line)
         in->len -= connection->taken;
         connection->taken = 0;
     }
-    end = in->len > 0 ? memchr(in->data, '\n', in->len) : NULL;
+    end = in->len == connection->scanned ? NULL
+                                         : memchr(in->data + connection->scanned, '\n',
+                                                  in->len - connection->scanned);
+    connection->scanned = end == NULL ? in->len : 0;
     if (end == NULL)
         return 0;
     out_line->data = in->data;
@@ -169,7 +212,7 @@ cc_status ctl_receive(ctl_connection *connection, int timeout, cc_slice *out_lin
         if (ready.revents == 0)
             continue;
         n = read(connection->descriptor, step, sizeof(step));
-        if (n <= 0 || connection->in.len > CC_LINE_MAX + sizeof(step))
+        if (n <= 0 || connection->in.len > connection->max_line + sizeof(step))
             return CC_CLOSED;
         cc_buffer_add(&connection->in, step, (size_t)n);
     }

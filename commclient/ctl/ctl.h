@@ -46,10 +46,13 @@ char *ctl_find_socket(const char *socket, const char *config);
 typedef struct ctl_connection {
     int descriptor;
     cc_buffer in;
-    size_t taken; /* bytes of `in` that were handed out                */
+    size_t taken;    /* bytes of `in` that were handed out             */
+    size_t scanned;  /* bytes of `in` without a line feed              */
+    size_t max_line; /* bytes, as the agent said hello                 */
 } ctl_connection;
 
-/** @return CTL_OK, or CTL_NO_AGENT after a complaint. */
+/** Connect and read the agent's hello.
+ *  @return CTL_OK, or CTL_NO_AGENT after a complaint. */
 int ctl_connect(const char *socket, ctl_connection *out_connection);
 void ctl_disconnect(ctl_connection *connection);
 

@@ -54,6 +54,7 @@ START_TEST(a_server_alone_is_enough)
         cc_name_check(config->servers[0].device, strlen(config->servers[0].device), 32),
         CC_OK);
     ck_assert_int_eq(config->inbox_max, 256 << 20);
+    ck_assert_int_eq(config->max_message, 8 << 20);
     ck_assert_ptr_nonnull(config->socket);
     ck_assert_ptr_nonnull(config->inbox);
     ck_assert(cc_config_may_feed(config, "main", "anything"));
@@ -64,7 +65,7 @@ START_TEST(every_key_is_read)
 {
     ck_assert_int_eq(
         read_text("# comment\n[agent]\nsocket = ~/s\ninbox = in/box.db\n"
-                  "inbox_max = 64M\n\n[server a]\n"
+                  "inbox_max = 64M\nmax_message = 20M\n\n[server a]\n"
                   "url = http://127.0.0.1:8080/poll?x=1 ; comment\n"
                   "user = al@example.org\npassword_file = pw\n"
                   "cert = /c.pem\nkey = /k.pem\nca = ca.pem\n"
@@ -77,6 +78,7 @@ START_TEST(every_key_is_read)
     ck_assert_str_eq(config->inbox, support_text("%.*s/in/box.db",
                                                  (int)(strrchr(file, '/') - file), file));
     ck_assert_int_eq(config->inbox_max, 64 << 20);
+    ck_assert_int_eq(config->max_message, 20 << 20);
     ck_assert_str_eq(config->servers[0].url, "http://127.0.0.1:8080/poll?x=1");
     ck_assert_str_eq(config->servers[0].user, "al@example.org");
     ck_assert_str_eq(config->servers[0].key, "/k.pem");
@@ -165,6 +167,8 @@ static const char *const wrong[][2] = {
     { "[agent]\ninbox_max = 5\n" SERVER, ":2: inbox_max is '5'" },
     { "[agent]\ninbox_max = 9999999T\n" SERVER, ":2: inbox_max is" },
     { "[agent]\ninbox_max = 64X\n" SERVER, ":2: inbox_max is" },
+    { "[agent]\nmax_message = 512K\n" SERVER, ":2: max_message is '512K'" },
+    { "[agent]\nmax_message = 513M\n" SERVER, "from 1M to 512M are allowed" },
     { SERVER "[app a]\nwindow = 0\n", ":4: window is '0'" },
     { SERVER "[app a]\nservers = other\n", ":3: [app a] names server 'other'" },
     { SERVER "[app]\n", ":3: [app ]: a name" },

@@ -606,6 +606,40 @@ START_TEST(a_full_inbox_says_so)
 }
 END_TEST
 
+/* A message whose body is of just this size. */
+static void take_large(const char *id, size_t size)
+{
+    cc_buffer text = { NULL, 0, 0 };
+    cc_buffer data = { NULL, 0, 0 };
+    size_t head = strlen("\"id\":\"\",\"app\":\"orders\",\"length\":,\"data\":\"\"");
+    size_t len = size - head - strlen(id) - 7; /* digits of the length        */
+
+    while (data.len < len)
+        cc_buffer_add_text(&data, "x");
+    cc_buffer_format(&text,
+                     "{\"cursor\":\"e-%s\",\"messages\":[{\"id\":\"%s\",\"app\":"
+                     "\"orders\",\"length\":%zu,\"data\":\"%s\"}]}",
+                     id, id, len + 2, data.data);
+    ck_assert_int_eq(take_text("main", text.data), CC_OK);
+    cc_buffer_clear(&text);
+    cc_buffer_clear(&data);
+}
+
+START_TEST(a_message_above_max_message_is_buried)
+{
+    ck_assert_uint_eq(cc_dispatch_max_line(dispatch), (8u << 20) + 4096);
+    take_large("1", 8u << 20);
+    ck_assert_uint_eq(intake.stored, 1);
+    take_large("2", (8u << 20) + 1);
+    ck_assert_uint_eq(intake.buried, 1);
+    read_config("[agent]\nmax_message=9M\n[server main]\nurl=http://x/\n");
+    crash();
+    take_large("3", (8u << 20) + 1);
+    ck_assert_uint_eq(intake.stored, 1);
+    ck_assert_uint_eq(cc_dispatch_max_line(dispatch), (9u << 20) + 4096);
+}
+END_TEST
+
 START_TEST(subscriptions_of_a_connection_are_bounded)
 {
     int i;
@@ -774,6 +808,7 @@ static void add_taking(TCase *c)
     tcase_add_test(c, a_server_that_may_not_feed_an_application_does_not);
     tcase_add_test(c, one_id_of_two_servers_is_two_messages);
     tcase_add_test(c, a_full_inbox_says_so);
+    tcase_add_test(c, a_message_above_max_message_is_buried);
     tcase_add_test(c, a_full_disk_loses_nothing_and_claims_nothing);
 }
 

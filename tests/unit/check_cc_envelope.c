@@ -161,23 +161,6 @@ START_TEST(a_payload_nested_too_deeply_is_unusable)
 }
 END_TEST
 
-START_TEST(a_message_above_the_limit_is_unusable)
-{
-    char piece[1024];
-    cc_buffer text = { NULL, 0, 0 };
-    size_t len;
-
-    memset(piece, 'x', sizeof(piece));
-    cc_buffer_format(&text, "{\"id\":\"a\",\"app\":\"b\",\"length\":%u,\"data\":\"",
-                     CC_BODY_MAX + 2);
-    for (len = 0; len < CC_BODY_MAX; len += sizeof(piece))
-        cc_buffer_add(&text, piece, sizeof(piece));
-    cc_buffer_add_text(&text, "\"}");
-    ck_assert_ptr_nonnull(strstr(why(text.data), "larger"));
-    cc_buffer_clear(&text);
-}
-END_TEST
-
 START_TEST(a_bad_message_does_not_spoil_the_batch)
 {
     ck_assert_int_eq(parse_batch("{\"cursor\":\"e-3\",\"messages\":[" PLAIN
@@ -353,7 +336,6 @@ int main(void)
     tcase_add_loop_test(c, payloads_pass_unchanged, 0, COUNT(payloads));
     tcase_add_loop_test(c, an_unusable_message_says_why, 0, COUNT(unusable));
     tcase_add_test(c, a_payload_nested_too_deeply_is_unusable);
-    tcase_add_test(c, a_message_above_the_limit_is_unusable);
     suite_add_tcase(s, c);
     tcase_add_checked_fixture(b, NULL, clear_batch);
     tcase_add_test(b, a_bad_message_does_not_spoil_the_batch);
