@@ -31,7 +31,8 @@
 #define HEALTH_STEP 1 /* s between two looks whether the inbox is sound     */
 
 struct cc_agent {
-    const cc_config *config;
+    const cc_config *config; /* what it goes by now                         */
+    cc_config *reloaded;     /* the same, owned; NULL: never read again     */
     struct event_base *base;
     cc_inbox *inbox;
     cc_dispatch *dispatch;
@@ -40,6 +41,7 @@ struct cc_agent {
     cc_poller **pollers;
     struct event *terminate;
     struct event *interrupt;
+    struct event *hangup;
     struct event *health;
     int64_t started; /* ms since 1970                                    */
 };
@@ -129,7 +131,7 @@ static void on_health(evutil_socket_t descriptor, short what, void *baton)
     event_add(agent->health, &step);
 }
 
-/* ---- life ------------------------------------------------------------ */
+/* ---- what is checked -------------------------------------------------- */
 
 static cc_status check_credentials(const cc_config *config, char **out_error)
 {
@@ -149,21 +151,142 @@ static int is_here(const char *host)
 }
 
 /* Allowed, as a proxy in between may encrypt; but rarely meant. */
-static void warn_of_plain_secrets(const cc_config *config)
+static void warn_of_plain_secret(const cc_server_config *server)
+{
+    if ((server->password_file != NULL || server->token_file != NULL)
+        && strncasecmp(server->url, "http://", 7) == 0 && !is_here(server->url + 7))
+        cc_log(CC_LOG_WARNING,
+               "[server %s]: the password or token goes over the network unencrypted,"
+               " https:// would protect it",
+               server->name);
+}
+
+/* ---- pollers --------------------------------------------------------- */
+
+static cc_poller *make_poller(cc_agent *agent, const cc_server_config *server)
+{
+    warn_of_plain_secret(server);
+    return cc_poller_create(server, agent->transport, agent->dispatch, agent->base);
+}
+
+static void destroy_pollers(cc_poller **pollers, size_t count)
 {
     size_t i;
 
-    for (i = 0; i < config->server_count; i++) {
-        const cc_server_config *server = &config->servers[i];
-
-        if ((server->password_file != NULL || server->token_file != NULL)
-            && strncasecmp(server->url, "http://", 7) == 0 && !is_here(server->url + 7))
-            cc_log(CC_LOG_WARNING,
-                   "[server %s]: the password or token goes over the"
-                   " network unencrypted, https:// would protect it",
-                   server->name);
-    }
+    for (i = 0; pollers != NULL && i < count; i++)
+        cc_poller_destroy(pollers[i]);
+    free(pollers);
 }
+
+/* ---- reading the configuration again --------------------------------- */
+
+/* Returns 1 when the file names another path than the one in use. */
+static int keep_path(char **path, const char *used, int given)
+{
+    int differs = !given && strcmp(*path, used) != 0;
+
+    free(*path);
+    *path = cc_copy(used);
+    return differs;
+}
+
+/* Applications know the socket and the longest line, the inbox is open. */
+static void keep_for_life(const cc_config *used, cc_config *fresh)
+{
+    int differs = keep_path(&fresh->socket, used->socket, used->socket_given);
+
+    differs |= keep_path(&fresh->inbox, used->inbox, used->inbox_given);
+    differs |= fresh->max_message != used->max_message;
+    fresh->socket_given = used->socket_given;
+    fresh->inbox_given = used->inbox_given;
+    fresh->max_message = used->max_message;
+    if (differs)
+        cc_log(CC_LOG_WARNING, "socket, inbox and max_message stay as they are until a"
+                               " restart");
+}
+
+/* What became of the servers, for the log. */
+typedef struct turnover {
+    size_t unchanged;
+    size_t changed;
+} turnover;
+
+/* Move the pollers of servers that are as before. */
+static turnover keep_pollers(cc_agent *agent, const cc_config *fresh, cc_poller **pollers)
+{
+    const cc_config *used = agent->config;
+    const cc_server_config *before;
+    turnover result = { 0, 0 };
+    size_t i;
+
+    for (i = 0; i < fresh->server_count; i++) {
+        before = cc_config_find_server(used, fresh->servers[i].name);
+        if (before == NULL)
+            continue;
+        if (!cc_config_same_server(before, &fresh->servers[i])) {
+            result.changed++;
+            continue;
+        }
+        pollers[i] = agent->pollers[before - used->servers];
+        agent->pollers[before - used->servers] = NULL;
+        cc_poller_server_set(pollers[i], &fresh->servers[i]);
+        result.unchanged++;
+    }
+    return result;
+}
+
+static void say_turnover(const cc_config *former, const cc_config *fresh, turnover result)
+{
+    size_t stayed = result.unchanged + result.changed;
+
+    cc_log(CC_LOG_NOTICE,
+           "configuration '%s' is read again: servers: %zu unchanged, %zu changed,"
+           " %zu new, %zu removed",
+           fresh->file, result.unchanged, result.changed, fresh->server_count - stayed,
+           former->server_count - stayed);
+}
+
+/* The former pollers end before new ones begin: they may use one device name. */
+static void change_config(cc_agent *agent, cc_config *fresh)
+{
+    cc_poller **pollers = cc_alloc(fresh->server_count * sizeof(*pollers));
+    size_t i;
+
+    say_turnover(agent->config, fresh, keep_pollers(agent, fresh, pollers));
+    destroy_pollers(agent->pollers, agent->config->server_count);
+    agent->pollers = pollers;
+    agent->config = fresh;
+    cc_dispatch_config_set(agent->dispatch, fresh);
+    for (i = 0; i < fresh->server_count; i++) {
+        if (pollers[i] == NULL)
+            pollers[i] = make_poller(agent, &fresh->servers[i]);
+    }
+    cc_config_destroy(agent->reloaded);
+    agent->reloaded = fresh;
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *baton)
+{
+    cc_agent *agent = baton;
+    cc_config *fresh = NULL;
+    char *error = NULL;
+    cc_status status = cc_config_read(agent->config->file, &fresh, &error);
+
+    (void)number;
+    (void)what;
+    if (status == CC_OK)
+        status = check_credentials(fresh, &error);
+    if (status == CC_OK) {
+        keep_for_life(agent->config, fresh);
+        change_config(agent, fresh);
+        return;
+    }
+    cc_log(CC_LOG_ERROR, "configuration stays as it was: %s", error);
+    free(error);
+    cc_config_destroy(fresh);
+}
+
+/* ---- life ------------------------------------------------------------ */
 
 static cc_status open_inbox(cc_agent *agent, char **out_error)
 {
@@ -190,8 +313,7 @@ static cc_status make_pollers(cc_agent *agent, char **out_error)
     }
     agent->pollers = cc_alloc(config->server_count * sizeof(*agent->pollers));
     for (i = 0; i < config->server_count; i++)
-        agent->pollers[i] = cc_poller_create(&config->servers[i], agent->transport,
-                                             agent->dispatch, agent->base);
+        agent->pollers[i] = make_poller(agent, &config->servers[i]);
     return CC_OK;
 }
 
@@ -200,9 +322,11 @@ static void watch_signals(cc_agent *agent)
     signal(SIGPIPE, SIG_IGN);
     agent->terminate = evsignal_new(agent->base, SIGTERM, on_signal, agent);
     agent->interrupt = evsignal_new(agent->base, SIGINT, on_signal, agent);
+    agent->hangup = evsignal_new(agent->base, SIGHUP, on_hangup, agent);
     agent->health = evtimer_new(agent->base, on_health, agent);
     event_add(agent->terminate, NULL);
     event_add(agent->interrupt, NULL);
+    event_add(agent->hangup, NULL);
 }
 
 cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **out_error)
@@ -215,7 +339,6 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
     status = check_credentials(config, out_error);
     if (status != CC_OK)
         return status;
-    warn_of_plain_secrets(config);
     agent = cc_alloc(sizeof(*agent));
     agent->config = config;
     agent->started = cc_time_now();
@@ -254,13 +377,9 @@ static void free_event(struct event *event)
 
 void cc_agent_destroy(cc_agent *agent)
 {
-    size_t i;
-
     if (agent == NULL)
         return;
-    for (i = 0; agent->pollers != NULL && i < agent->config->server_count; i++)
-        cc_poller_destroy(agent->pollers[i]);
-    free(agent->pollers);
+    destroy_pollers(agent->pollers, agent->config->server_count);
     cc_transport_destroy(agent->transport);
     if (agent->dispatch != NULL)
         cc_dispatch_commit(agent->dispatch);
@@ -269,7 +388,9 @@ void cc_agent_destroy(cc_agent *agent)
     cc_inbox_close(agent->inbox);
     free_event(agent->terminate);
     free_event(agent->interrupt);
+    free_event(agent->hangup);
     free_event(agent->health);
     event_base_free(agent->base);
+    cc_config_destroy(agent->reloaded);
     free(agent);
 }

@@ -390,14 +390,11 @@ static cc_status begin_server(parser *p, const char *name)
 {
     cc_config *config = p->config;
     cc_server_config *server;
-    size_t i;
 
     if (check_section_name(p, "server", name) != CC_OK)
         return CC_BAD_CONFIG;
-    for (i = 0; i < config->server_count; i++) {
-        if (strcmp(config->servers[i].name, name) == 0)
-            return fail(p, "[server %s] is given twice", name);
-    }
+    if (cc_config_find_server(config, name) != NULL)
+        return fail(p, "[server %s] is given twice", name);
     config->servers = cc_realloc(config->servers,
                                  (config->server_count + 1) * sizeof(*config->servers));
     server = &config->servers[config->server_count++];
@@ -554,24 +551,13 @@ static cc_status check_server(parser *p, const cc_server_config *server)
     return CC_OK;
 }
 
-static int is_server(const cc_config *config, const char *name)
-{
-    size_t i;
-
-    for (i = 0; i < config->server_count; i++) {
-        if (strcmp(config->servers[i].name, name) == 0)
-            return 1;
-    }
-    return 0;
-}
-
 static cc_status check_app(parser *p, const cc_app_config *app)
 {
     size_t i;
 
     p->line = app->line;
     for (i = 0; i < app->server_count; i++) {
-        if (!is_server(p->config, app->servers[i]))
+        if (cc_config_find_server(p->config, app->servers[i]) == NULL)
             return fail(p, "[app %s] names server '%s', which has no section", app->name,
                         app->servers[i]);
     }
@@ -710,6 +696,33 @@ const cc_app_config *cc_config_find_app(const cc_config *config, const char *nam
             return &config->apps[i];
     }
     return NULL;
+}
+
+const cc_server_config *cc_config_find_server(const cc_config *config, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < config->server_count; i++) {
+        if (strcmp(config->servers[i].name, name) == 0)
+            return &config->servers[i];
+    }
+    return NULL;
+}
+
+static int is_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+int cc_config_same_server(const cc_server_config *a, const cc_server_config *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->device, b->device) == 0
+           && is_same_text(a->url, b->url) && is_same_text(a->user, b->user)
+           && is_same_text(a->password_file, b->password_file)
+           && is_same_text(a->token_file, b->token_file) && is_same_text(a->cert, b->cert)
+           && is_same_text(a->key, b->key) && is_same_text(a->ca, b->ca)
+           && is_same_text(a->proxy, b->proxy) && a->wait == b->wait
+           && a->connect_timeout == b->connect_timeout;
 }
 
 int cc_config_may_feed(const cc_config *config, const char *server, const char *app)

@@ -41,10 +41,12 @@ typedef struct cc_app_config {
 } cc_app_config;
 
 typedef struct cc_config {
-    char *file;          /* where it was read from                          */
-    char *socket;        /* path of the Unix socket                         */
-    char *inbox;         /* path of the inbox                               */
-    int64_t inbox_max;   /* bytes, with CC_INBOX_MESSAGE_COST each          */
+    char *file;          /* where it was read from                        */
+    char *socket;        /* path of the Unix socket                       */
+    char *inbox;         /* path of the inbox                             */
+    int socket_given;    /* the command line names it, not the file       */
+    int inbox_given;     /* the same                                      */
+    int64_t inbox_max;   /* bytes, with CC_INBOX_MESSAGE_COST each        */
     int64_t max_message; /* bytes of a message between its braces         */
     cc_server_config *servers;
     size_t server_count;
@@ -62,6 +64,12 @@ void cc_config_destroy(cc_config *config);
 
 /** NULL when the application has no section. */
 const cc_app_config *cc_config_find_app(const cc_config *config, const char *name);
+
+/** NULL when there is no such section. */
+const cc_server_config *cc_config_find_server(const cc_config *config, const char *name);
+
+/** 1 when both sections say the same, wherever they stand. */
+int cc_config_same_server(const cc_server_config *a, const cc_server_config *b);
 
 /** May this server feed this application? With one server it may feed all that
  *  say nothing; with several only those that name it. */

@@ -219,6 +219,11 @@ cc_dispatch *cc_dispatch_create(const cc_config *config, cc_inbox *inbox,
     return d;
 }
 
+void cc_dispatch_config_set(cc_dispatch *d, const cc_config *config)
+{
+    d->config = config;
+}
+
 void cc_dispatch_destroy(cc_dispatch *d)
 {
     if (d == NULL)

@@ -60,6 +60,9 @@ typedef struct cc_client_calls {
 /** `config` and `inbox` must outlive it. */
 cc_dispatch *cc_dispatch_create(const cc_config *config, cc_inbox *inbox,
                                 struct event_base *base);
+/** From now on go by `config`, which must outlive it; `max_message` must be the
+ *  same. Subscriptions keep their windows. */
+void cc_dispatch_config_set(cc_dispatch *dispatch, const cc_config *config);
 /** Commits what is collected. All clients must be detached. */
 void cc_dispatch_destroy(cc_dispatch *dispatch);
 

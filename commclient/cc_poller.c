@@ -463,6 +463,14 @@ static void on_answer(void *baton, const cc_answer *answer)
 
 /* ---- life ------------------------------------------------------------ */
 
+void cc_poller_server_set(cc_poller *p, const cc_server_config *server)
+{
+    p->server = server;
+    p->password.path = server->password_file;
+    p->token.path = server->token_file;
+    cc_exchange_server_set(p->exchange, server);
+}
+
 cc_poller *cc_poller_create(const cc_server_config *server, cc_transport *transport,
                             cc_dispatch *dispatch, struct event_base *base)
 {
@@ -472,15 +480,13 @@ cc_poller *cc_poller_create(const cc_server_config *server, cc_transport *transp
     if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
         seed = (uint64_t)cc_time_now();
     cc_backoff_init(&p->backoff, seed);
-    p->server = server;
     p->dispatch = dispatch;
     p->password.name = "password_file";
-    p->password.path = server->password_file;
     p->token.name = "token_file";
-    p->token.path = server->token_file;
     p->granted = -1;
     p->state_since = cc_time_now();
     p->exchange = cc_exchange_create(transport, server, on_answer, p);
+    cc_poller_server_set(p, server);
     p->timer = evtimer_new(base, on_timer, p);
     wait_ms(p, 0);
     return p;

@@ -52,6 +52,9 @@ cc_poller *cc_poller_create(const cc_server_config *server, cc_transport *transp
                             cc_dispatch *dispatch, struct event_base *base);
 void cc_poller_destroy(cc_poller *poller);
 
+/** The same section as before, in another place. A poll on its way goes on. */
+void cc_poller_server_set(cc_poller *poller, const cc_server_config *server);
+
 /** Write its object in {"status":{"servers":[...]}}. */
 void cc_poller_write_status(const cc_poller *poller, cc_buffer *out);
 

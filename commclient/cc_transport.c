@@ -354,6 +354,11 @@ void cc_exchange_destroy(cc_exchange *x)
     free(x);
 }
 
+void cc_exchange_server_set(cc_exchange *x, const cc_server_config *server)
+{
+    x->server = server;
+}
+
 void cc_exchange_cancel(cc_exchange *x)
 {
     remove_exchange(x);

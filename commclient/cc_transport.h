@@ -64,6 +64,9 @@ cc_exchange *cc_exchange_create(cc_transport *transport, const cc_server_config 
                                 void *baton);
 void cc_exchange_destroy(cc_exchange *exchange);
 
+/** What the next poll goes by; one on its way is not changed. */
+void cc_exchange_server_set(cc_exchange *exchange, const cc_server_config *server);
+
 /** Start a poll. None may be on its way. */
 void cc_exchange_start(cc_exchange *exchange, const cc_poll *poll);
 

@@ -53,12 +53,14 @@ static int read_options(int argc, char **argv, options *out)
     return optind == argc;
 }
 
-static void replace(char **member, const char *value)
+/* Returns 1 when there is a value. */
+static int replace(char **member, const char *value)
 {
     if (value == NULL)
-        return;
+        return 0;
     free(*member);
     *member = cc_copy(value);
+    return 1;
 }
 
 static int exit_status(cc_status status)
@@ -107,8 +109,8 @@ static int run(const ctl_verb *verb, int argc, char **argv)
     else
         status = cc_config_read(file, &config, &error);
     if (status == CC_OK) {
-        replace(&config->socket, given.socket);
-        replace(&config->inbox, given.inbox);
+        config->socket_given = replace(&config->socket, given.socket);
+        config->inbox_given = replace(&config->inbox, given.inbox);
         status = run_agent(config, &error);
     }
     if (error != NULL)
@@ -131,7 +133,9 @@ const ctl_verb ctl_run = {
     "  -v, --verbose      log more\n"
     "  -h, --help         show this\n"
     "\n"
-    "SIGTERM and SIGINT stop it. Exit status: 0 stopped, 1 failed, 2 wrong usage,\n"
-    "4 the configuration is not right, 5 another agent uses the socket or the inbox.\n",
+    "SIGTERM and SIGINT stop it, SIGHUP makes it read the configuration again.\n"
+    "\n"
+    "Exit status: 0 stopped, 1 failed, 2 wrong usage, 4 the configuration is not\n"
+    "right, 5 another agent uses the socket or the inbox.\n",
     run
 };

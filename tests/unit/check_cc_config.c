@@ -121,6 +121,41 @@ START_TEST(servers_say_who_may_feed_an_application)
 }
 END_TEST
 
+/* One key after the other differs from the section before. */
+START_TEST(a_section_that_says_the_same_is_known)
+{
+    static const char *const keys[] = {
+        "user = b",
+        "password_file = q",
+        "cert = q",
+        "key = q",
+        "ca = q",
+        "proxy = other:1",
+        "device = q",
+        "wait = 1",
+        "connect_timeout = 1",
+    };
+    static const char all[] = "url=https://a/\nuser = a\npassword_file = p\ncert = p\n"
+                              "key = p\nca = p\nproxy = p:1\ndevice = p\nwait = 2\n"
+                              "connect_timeout = 2\n";
+    const char *name = support_text("%.*s", (int)strcspn(keys[_i], " "), keys[_i]);
+    const char *line = strstr(all, support_text("\n%s =", name)) + 1;
+    const char *rest = line + strcspn(line, "\n") + 1;
+    cc_config *former;
+
+    ck_assert_int_eq(read_text(support_text("[server s]\n%s", all)), CC_OK);
+    former = config;
+    config = NULL;
+    ck_assert_int_eq(read_text(support_text("\n[agent]\n[server s]\n%s", all)), CC_OK);
+    ck_assert(cc_config_same_server(former->servers, config->servers));
+    ck_assert_int_eq(read_text(support_text("[server s]\n%.*s%s\n%s", (int)(line - all),
+                                            all, keys[_i], rest)),
+                     CC_OK);
+    ck_assert(!cc_config_same_server(former->servers, config->servers));
+    cc_config_destroy(former);
+}
+END_TEST
+
 static const char *const wrong[][2] = {
     { "", "x.conf: there is no [server NAME]" },
     { "[agent]\n", "x.conf: there is no [server NAME]" },
@@ -241,6 +276,7 @@ int main(void)
     tcase_add_test(c, every_key_is_read);
     tcase_add_loop_test(c, proxies_are_taken_as_libcurl_knows_them, 0, 6);
     tcase_add_test(c, servers_say_who_may_feed_an_application);
+    tcase_add_loop_test(c, a_section_that_says_the_same_is_known, 0, 9);
     tcase_add_loop_test(c, what_is_wrong_is_told_with_its_line, 0,
                         (int)(sizeof(wrong) / sizeof(wrong[0])));
     tcase_add_test(c, a_line_too_long_is_refused_not_cut);
