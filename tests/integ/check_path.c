@@ -265,6 +265,51 @@ END_TEST
 
 /* The newer of two agents of one user wins; the older says so once and stays
  * away. Every message arrives at one of the two. */
+#define LARGE (9u << 20)
+
+/* `commclient listen` shows just this line, and acknowledges it. */
+static void check_listen(const agent *a, const char *data)
+{
+    process_result result = process_run(&(process_options){
+        .argv = (const char *const[]){ support_build_path("commclient/commclient"),
+                                       "listen", "orders", "--take", "--data", "--count",
+                                       "1", "--socket", agent_socket(a), NULL } });
+
+    ck_assert_int_eq(result.status, 0);
+    ck_assert_uint_eq(strlen(result.output), strlen(data) + 1);
+    ck_assert(strncmp(result.output, data, strlen(data)) == 0);
+    process_result_clear(&result);
+}
+
+/* Above what the agent takes by default, within what both are told to take. */
+START_TEST(a_message_as_large_as_both_allow_arrives)
+{
+    httpd *server =
+        httpd_start(&(httpd_options){ .config = "CommServerMaxMessage 20M\n"
+                                                "CommServerSegmentSize 40M\n" });
+    agent *a = agent_start(&(agent_options){
+        .config =
+            support_text("max_message = 20M\n[server main]\nurl = %s\nuser = alice\n"
+                         "password_file = @DIR@/password\n",
+                         httpd_url(server, "/comm/poll")) });
+    local_app *app = subscriber(a);
+    char *body = malloc(LARGE + 1);
+    const char *line;
+
+    memset(body, 'x', LARGE);
+    body[LARGE] = '\0';
+    publish(server, "alice", "text/plain", body);
+    line = local_read(app);
+    ck_assert_ptr_nonnull(strstr(line, support_text("\"length\":%u,", LARGE + 2)));
+    ck_assert_ptr_nonnull(strstr(line, body));
+    local_close(app);
+    check_listen(a, body);
+    free(body);
+    agent_end(a);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(of_two_agents_of_one_user_the_newer_wins)
 {
     httpd *server = httpd_start(&(httpd_options){ .mpm = "event" });
@@ -344,6 +389,7 @@ int main(void)
     tcase_add_test(tc, the_agent_is_killed_under_messages_that_flow);
     tcase_add_test(tc, a_message_without_ack_is_given_again);
     tcase_add_test(tc, json_arrives_byte_for_byte);
+    tcase_add_test(tc, a_message_as_large_as_both_allow_arrives);
     tcase_add_test(tc, of_two_agents_of_one_user_the_newer_wins);
     tcase_add_test(tc, the_writer_works_as_httpds_user_and_no_other);
     suite_add_tcase(suite, tc);
