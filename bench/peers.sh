@@ -7,8 +7,8 @@
 #            [-n idle_clients] [-K throughput_clients] [-R latency_rate]
 #            [-L latency_waiters] [-o results_file]
 #
-# servers: commserver nchanW nchanW-sse (W = nginx workers) mosquitto redis
-#          redis-aof floor
+# servers: commserver commserver-sse nchanW nchanW-sse (W = nginx workers)
+#          mosquitto redis redis-aof floor
 # modes:   idle latency throughput thr16k drain fanout
 #
 # BUILD is the build tree (default: the folder above this one). Servers need to
@@ -68,15 +68,19 @@ start_floor() { # PORT SERVERS THREADS
     start_httpd httpd.conf.in "$1" "$2" "$3" MODFLOOR="$base/floor/.libs/mod_floor.so"
 }
 
-server_commserver() {
+server_commserver() { # STREAM?
     local port
     port=$(free_port 18087)
     start_commserver commserver.conf.in "$port" 2 32 EXTRA= || return 1
-    args=(--sub "127.0.0.1:$port" --driver poll --poll-method POST
-        --poll-url /comm/poll --poll-header 'X-Client: {client}'
-        --poll-header 'Prefer: wait=50' --poll-header 'Last-Event-ID: {cursor}'
-        --cursor 'body:"cursor":"' --pub-url '/comm/publish/bench/{client}'
-        --pub-header 'Content-Type: text/plain')
+    args=(--sub "127.0.0.1:$port" --poll-url /comm/poll
+        --poll-header 'X-Client: {client}' --poll-header 'Last-Event-ID: {cursor}'
+        --pub-url '/comm/publish/bench/{client}' --pub-header 'Content-Type: text/plain')
+    if [ "$1" = 1 ]; then
+        args+=(--driver sse --cursor sse-id --poll-header 'Accept: text/event-stream')
+    else
+        args+=(--driver poll --poll-method POST --poll-header 'Prefer: wait=50'
+            --cursor 'body:"cursor":"')
+    fi
 }
 
 server_nchan() { # WORKERS STREAM?
@@ -118,7 +122,8 @@ server_redis() { # APPEND-ONLY FILE yes|no
 start_server() { # NAME
     local workers=${1#nchan}
     case $1 in
-    commserver) server_commserver ;;
+    commserver) server_commserver 0 ;;
+    commserver-sse) server_commserver 1 ;;
     nchan[1-9]) server_nchan "$workers" 0 ;;
     nchan[1-9]-sse) server_nchan "${workers%-sse}" 1 ;;
     mosquitto) server_mosquitto ;;
