@@ -127,30 +127,47 @@ static void publish(const httpd *server, const char *app, const char *text)
     ck_assert_int_eq(answer->status, 201);
 }
 
+/* The browser shows the page, with profile and output of its own. */
+static pid_t show(httpd *server, const char *text)
+{
+    const char *profile = strdup(reaper_temporary());
+    const char *output = strdup(support_text("%s/output", profile));
+
+    httpd_put(server, "htdocs/page.html", text);
+    reaper_log(output);
+    return open_page(server, profile, output);
+}
+
+static void expect_seen(const httpd *server, const char *path)
+{
+    ck_assert_int_eq(httpd_access_count(server, path), 1);
+}
+
+/* Everything was acknowledged. */
+static void finish(httpd *server, pid_t page_pid)
+{
+    ck_assert_int_eq(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL)->status,
+                     204);
+    reaper_kill_group(page_pid);
+    reaper_group_done(page_pid);
+    httpd_end(server);
+}
+
 START_TEST(claim_22_a_web_page_receives_messages)
 {
     httpd *server = httpd_start(&(httpd_options){ .debian = 1, .config = places });
-    const char *profile = strdup(reaper_temporary());
-    const char *output = strdup(support_text("%s/output", profile));
-    pid_t pid;
+    pid_t pid = show(server, page);
 
-    httpd_put(server, "htdocs/page.html", page);
-    reaper_log(output);
-    pid = open_page(server, profile, output);
     wait_until(waits(server), BROWSER_MS);
     publish(server, "chat", "hello");
     wait_until(httpd_access_count(server, "/seen/chat/hello") == 1, BROWSER_MS);
     publish(server, "news", "rain");
     publish(server, "chat", "bye");
     wait_until(httpd_access_count(server, "/seen/end") == 1, BROWSER_MS);
-    ck_assert_int_eq(httpd_access_count(server, "/seen/news/rain"), 1);
-    ck_assert_int_eq(httpd_access_count(server, "/seen/chat/bye"), 1);
+    expect_seen(server, "/seen/news/rain");
+    expect_seen(server, "/seen/chat/bye");
     ck_assert_int_eq(httpd_access_count(server, "/seen/status"), 0);
-    ck_assert_int_eq(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL)->status,
-                     204);
-    reaper_kill_group(pid);
-    reaper_group_done(pid);
-    httpd_end(server);
+    finish(server, pid);
 }
 END_TEST
 
@@ -158,13 +175,8 @@ START_TEST(claim_22_a_web_page_holds_an_event_stream)
 {
     httpd *server = httpd_start(&(httpd_options){
         .debian = 1, .config = support_text("%sCommServerMaxStream 1\n", places) });
-    const char *profile = strdup(reaper_temporary());
-    const char *output = strdup(support_text("%s/output", profile));
-    pid_t pid;
+    pid_t pid = show(server, stream_page);
 
-    httpd_put(server, "htdocs/page.html", stream_page);
-    reaper_log(output);
-    pid = open_page(server, profile, output);
     wait_until(httpd_access_count(server, "/seen/open/1") == 1, BROWSER_MS);
     publish(server, "chat", "hello");
     wait_until(httpd_access_count(server, "/seen/chat/hello") == 1, BROWSER_MS);
@@ -173,15 +185,11 @@ START_TEST(claim_22_a_web_page_holds_an_event_stream)
     publish(server, "news", "rain");
     publish(server, "chat", "bye");
     wait_until(httpd_access_count(server, "/seen/end") == 1, BROWSER_MS);
-    ck_assert_int_eq(httpd_access_count(server, "/seen/chat/hello"), 1);
-    ck_assert_int_eq(httpd_access_count(server, "/seen/news/rain"), 1);
-    ck_assert_int_eq(httpd_access_count(server, "/seen/chat/bye"), 1);
+    expect_seen(server, "/seen/chat/hello");
+    expect_seen(server, "/seen/news/rain");
+    expect_seen(server, "/seen/chat/bye");
     ck_assert_int_eq(httpd_access_count(server, "/seen/given-up"), 0);
-    ck_assert_int_eq(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL)->status,
-                     204);
-    reaper_kill_group(pid);
-    reaper_group_done(pid);
-    httpd_end(server);
+    finish(server, pid);
 }
 END_TEST
 
