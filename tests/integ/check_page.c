@@ -130,8 +130,8 @@ static void publish(const httpd *server, const char *app, const char *text)
 /* The browser shows the page, with profile and output of its own. */
 static pid_t show(httpd *server, const char *text)
 {
-    const char *profile = strdup(reaper_temporary());
-    const char *output = strdup(support_text("%s/output", profile));
+    const char *profile = support_text("%s", reaper_temporary());
+    const char *output = support_text("%s/output", profile);
 
     httpd_put(server, "htdocs/page.html", text);
     reaper_log(output);
