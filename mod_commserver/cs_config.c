@@ -493,16 +493,31 @@ static int is_section_of(const ap_directive_t *node, const server_rec *s)
            && !strcmp(node->filename, s->defn_name);
 }
 
-static void collect_read_times(const ap_directive_t *node, const server_rec *s,
-                               cs_read_times *times)
+static int is_virtual_host(const ap_directive_t *node)
+{
+    return !ap_cstr_casecmp(node->directive, "<VirtualHost");
+}
+
+/* What is said outside of virtual hosts. */
+static void collect_read_times(const ap_directive_t *node, cs_read_times *times)
 {
     for (; node; node = node->next) {
         if (!ap_cstr_casecmp(node->directive, "RequestReadTimeout"))
             cs_read_times_parse(times, node->args);
-        else if (node->first_child
-                 && (ap_cstr_casecmp(node->directive, "<VirtualHost")
-                     || is_section_of(node, s)))
-            collect_read_times(node->first_child, s, times);
+        else if (node->first_child && !is_virtual_host(node))
+            collect_read_times(node->first_child, times);
+    }
+}
+
+/* What its own section says counts more, wherever that stands. */
+static void collect_own_read_times(const ap_directive_t *node, const server_rec *s,
+                                   cs_read_times *times)
+{
+    for (; node; node = node->next) {
+        if (node->first_child && !is_virtual_host(node))
+            collect_own_read_times(node->first_child, s, times);
+        else if (node->first_child && is_section_of(node, s))
+            collect_read_times(node->first_child, times);
     }
 }
 
@@ -513,7 +528,8 @@ static void find_read_times(const server_rec *s, cs_read_times *times)
     if (!ap_find_linked_module("mod_reqtimeout.c"))
         return;
     cs_read_times_init(times);
-    collect_read_times(ap_conftree, s, times);
+    collect_read_times(ap_conftree, times);
+    collect_own_read_times(ap_conftree, s, times);
 }
 
 static const char *default_realm(apr_pool_t *p, server_rec *s)

@@ -42,7 +42,7 @@ int cs_handover_quick_handler(request_rec *r, int lookup)
     cs_park *park;
 
     if (lookup || cs_loop_thread_self() == NULL || r->main != NULL
-        || cs_config_may_be_ours(r)) {
+        || r->prev != NULL || cs_config_may_be_ours(r)) {
         return DECLINED;
     }
     park = cs_park_of(r->connection);
@@ -61,7 +61,8 @@ int cs_handover_handler(request_rec *r)
         apr_table_unset(r->headers_in, "Upgrade");
         return DECLINED;
     }
-    park = cs_park_of(r->connection);
+    /* ap_internal_redirect() (an ErrorDocument) cannot be suspended. */
+    park = r->prev == NULL ? cs_park_of(r->connection) : NULL;
     return park != NULL ? suspend(park, r, 1) : DECLINED;
 }
 
@@ -109,6 +110,7 @@ static void run_request(cs_park *park)
     apr_socket_timeout_set(park->socket, park->timeout);
     park->c->current_thread = ap_thread_current();
     park->closing = 1;
+    cs_input_limit(&park->input, park->c);
     apr_thread_mutex_lock(r->invoke_mtx);
     result = process(r, park->begun);
     apr_thread_mutex_unlock(r->invoke_mtx);

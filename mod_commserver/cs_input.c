@@ -21,8 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_LINES 4 /* a first line of that many times the limit is given up */
-#define READ_SIZE  CS_MEMORY_BUFFER /* what one read asks for, bytes    */
+#define LIMIT_FILTER "reqtimeout"
+#define LONG_LINES   4 /* a first line of that many times the limit is given up */
+#define READ_SIZE    CS_MEMORY_BUFFER /* what one read asks for, bytes    */
 
 static ap_filter_rec_t *filter_handle;
 static APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_in) * count_bytes_in;
@@ -338,9 +339,34 @@ static int is_plain(const ap_filter_t *f)
     return f != NULL && strcmp(f->frec->name, "core_in") == 0;
 }
 
+/* mod_reqtimeout counts from our first read of a head on with what was left for
+ * the body before it: it learns of a request when that is parsed. Its limits
+ * are kept by cs_read_time.c as long as we read. */
+static void take_limit(cs_input *input, conn_rec *c)
+{
+    ap_filter_t *f = c->input_filters;
+
+    while (f != NULL && ap_cstr_casecmp(f->frec->name, LIMIT_FILTER) != 0) {
+        f = f->next;
+    }
+    if (f != NULL) {
+        input->reqtimeout = f->ctx;
+        ap_remove_input_filter(f);
+    }
+}
+
+void cs_input_limit(cs_input *input, conn_rec *c)
+{
+    if (input->reqtimeout != NULL) {
+        ap_add_input_filter(LIMIT_FILTER, input->reqtimeout, NULL, c);
+        input->reqtimeout = NULL;
+    }
+}
+
 void cs_input_open(cs_input *input, conn_rec *c)
 {
     memset(input, 0, sizeof(*input));
+    take_limit(input, c);
     input->secure = ap_ssl_conn_is_ssl(c) != 0;
     input->filter = ap_add_input_filter_handle(filter_handle, input, NULL, c);
     input->plain = is_plain(input->filter->next);

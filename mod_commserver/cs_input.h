@@ -16,6 +16,7 @@
 
 typedef struct cs_input {
     ap_filter_t *filter; /* where we stand; NULL before adoption          */
+    void *reqtimeout;    /* of its filter, which was taken off; NULL: none */
     apr_bucket_brigade *brigade;
     char *data;           /* malloc'ed; NULL when nothing is held          */
     apr_size_t size;      /* of data                                       */
@@ -34,6 +35,8 @@ void cs_input_register(void);
 
 /** Put the filter on c. */
 void cs_input_open(cs_input *input, conn_rec *c);
+/** Put what limits the time of reading back: a worker reads from now on. */
+void cs_input_limit(cs_input *input, conn_rec *c);
 /** Forget what is held. The filter itself goes with the connection. */
 void cs_input_clear(cs_input *input);
 

@@ -239,7 +239,8 @@ static cs_step go_on(cs_park *park, int result)
         return CS_STEP_PARK;
     }
     park->unsent = 1;
-    return CS_STEP_SEND;
+    /* More of a backlog is the turn of the others first. */
+    return result == CS_WAIT_MORE ? CS_STEP_RUN : CS_STEP_SEND;
 }
 
 /* The end of a stream goes out if the socket takes it at once. */
@@ -315,7 +316,7 @@ static cs_step step_stream(cs_park *park, unsigned signals)
 
 static cs_step step_wait(cs_park *park, unsigned signals)
 {
-    if ((signals & CS_SIGNAL_HUP) != 0) {
+    if (park->hung_up) {
         return give_up_held(park);
     }
     return park->unsent ? step_stream(park, signals) : step_answer(park, signals);
@@ -410,7 +411,10 @@ static cs_step step_body(cs_park *park, unsigned signals)
     apr_thread_mutex_lock(r->invoke_mtx);
     result = cs_body_continue(park, signals);
     apr_thread_mutex_unlock(r->invoke_mtx);
-    return result == SUSPENDED ? CS_STEP_PARK : cs_park_end_request(park, result);
+    if (result != SUSPENDED) {
+        return cs_park_end_request(park, result);
+    }
+    return park->phase == CS_PHASE_WAIT && park->unsent ? CS_STEP_SEND : CS_STEP_PARK;
 }
 
 static cs_step step_send(cs_park *park, unsigned signals)
@@ -443,16 +447,8 @@ static void hurry(cs_park *park)
     }
 }
 
-cs_step cs_park_step(cs_park *park)
+static cs_step step_phase(cs_park *park, unsigned signals)
 {
-    unsigned signals = cs_park_take_signals(park);
-
-    if ((signals & (CS_SIGNAL_IN | CS_SIGNAL_HUP)) != 0) {
-        park->input.drained = 0;
-    }
-    if ((signals & CS_SIGNAL_STOP) != 0) {
-        hurry(park);
-    }
     switch (park->phase) {
     case CS_PHASE_WAIT:
         return step_wait(park, signals);
@@ -474,4 +470,25 @@ cs_step cs_park_step(cs_park *park)
         break;
     }
     return CS_STEP_PARK;
+}
+
+cs_step cs_park_step(cs_park *park)
+{
+    unsigned signals = cs_park_take_signals(park);
+    cs_step step;
+
+    if ((signals & (CS_SIGNAL_IN | CS_SIGNAL_HUP)) != 0) {
+        park->input.drained = 0;
+    }
+    if ((signals & CS_SIGNAL_HUP) != 0) {
+        park->hung_up = 1;
+    }
+    if ((signals & CS_SIGNAL_STOP) != 0) {
+        hurry(park);
+    }
+    step = step_phase(park, signals);
+    /* It is told once, maybe together with the request that is held now. */
+    return step == CS_STEP_PARK && park->hung_up && park->phase == CS_PHASE_WAIT
+               ? CS_STEP_RUN
+               : step;
 }

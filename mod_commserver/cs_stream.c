@@ -23,6 +23,9 @@
 /* Between events; proxies take an idle answer for dead after 60 seconds.     */
 #define HEARTBEAT apr_time_from_sec(25)
 
+/* Until a busy queue is looked at again at the latest.                       */
+#define BUSY_PAUSE apr_time_from_sec(1)
+
 /* "retry: " and milliseconds, an empty line.                                 */
 #define RETRY_TEXT 40
 
@@ -34,6 +37,7 @@ typedef struct stream {
     apr_bucket_brigade *out;
     apr_bucket_alloc_t *list;
     apr_time_t ends;
+    apr_time_t beat; /* when a heartbeat is due */
 } stream;
 
 /* ---- what is said ------------------------------------------------------ */
@@ -75,9 +79,9 @@ static void say_events(stream *s, const csq_batch *batch)
 
 static int go_on(stream *s, apr_time_t now, int result)
 {
-    apr_time_t beat = now + HEARTBEAT;
-
-    cs_wait_deadline_set(s->poll->hold, beat < s->ends ? beat : s->ends);
+    if (!APR_BRIGADE_EMPTY(s->out))
+        s->beat = now + HEARTBEAT;
+    cs_wait_deadline_set(s->poll->hold, s->beat < s->ends ? s->beat : s->ends);
     return result;
 }
 
@@ -121,11 +125,12 @@ static int answer(request_rec *r, void *baton, cs_wait_reason reason)
     case APR_SUCCESS:
         return go_on(s, now, csq_batch_more(batch) ? CS_WAIT_MORE : CS_WAIT_AGAIN);
     case CSQ_EMPTY:
-        if (reason == CS_WAIT_DEADLINE)
+        if (now >= s->beat)
             say(s, ":\n\n", 3);
         return go_on(s, now, CS_WAIT_AGAIN);
-    case CSQ_BUSY:
-        return go_on(s, now, CS_WAIT_RETRY);
+    case CSQ_BUSY: /* a heartbeat that is due can wait, too                  */
+        cs_wait_deadline_set(s->poll->hold, now + BUSY_PAUSE);
+        return CS_WAIT_RETRY;
     case CSQ_REPLACED:
         say(s, REPLACED, sizeof(REPLACED) - 1);
         break;
@@ -170,6 +175,7 @@ static stream *make_stream(request_rec *r, cs_poll_request *poll)
     s->list = r->connection->bucket_alloc;
     s->out = apr_brigade_create(r->pool, s->list);
     poll->began = apr_time_now();
+    s->beat = poll->began + HEARTBEAT;
     s->ends = poll->began + apr_time_from_sec(cs_config_max_stream(dir));
     if (poll->fetch.max_bytes > FETCH_BYTES)
         poll->fetch.max_bytes = FETCH_BYTES;

@@ -287,8 +287,8 @@ typedef struct csq_fetch {
     csq_waiter waiter;        /* registered if there is nothing; 0: do not    */
     unsigned acknowledge : 1; /* first remove everything up to `after`        */
     unsigned resume : 1;      /* `waiter` was registered by an earlier call   */
-    unsigned stay : 1;        /* register `waiter` also with the last of what
-                                 there is, if none is left behind the batch   */
+    unsigned stay : 1;        /* register `waiter` also when there is
+                                 something: it goes on reading                */
     unsigned peek : 1;        /* change nothing at all, not even "handed out";
                                  the cursor is the one handed out last        */
 } csq_fetch;

@@ -302,7 +302,7 @@ static apr_status_t fetch_known(fetching *f)
     }
     finish(f);
     if (csq_batch_count(f->batch) || csq_batch_gap(f->batch, &gaps, &n)) {
-        if (fetch->waiter && fetch->stay && !f->more)
+        if (fetch->waiter && fetch->stay)
             start_waiting(f);
         else if (fetch->waiter)
             stop_waiting(f);

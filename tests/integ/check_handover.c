@@ -189,6 +189,20 @@ START_TEST(a_page_may_come_from_a_cache)
 }
 END_TEST
 
+START_TEST(a_refusal_may_have_a_page_of_its_own)
+{
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 1, .config = "ErrorDocument 401 /index.html\n" });
+    http *c = parking_adopt(server);
+    http_answer *answer = http_call(c, "GET", "/comm/poll", NULL, NULL, NULL);
+
+    ck_assert_int_eq(answer->status, 401);
+    ck_assert_str_eq(answer->body, "a page\n");
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
 /* ---- other names for our places ------------------------------------------------- */
 
 #define OTHER_NAME "RewriteEngine on\nRewriteRule \"^/p$\" \"/comm/poll\" [PT]\n"
@@ -254,6 +268,7 @@ int main(void)
     tcase_add_test(elsewhere, a_slow_program_delays_nobody);
     tcase_add_loop_test(elsewhere, a_page_may_ask_for_a_certificate, 0, 2);
     tcase_add_test(elsewhere, a_page_may_come_from_a_cache);
+    tcase_add_test(elsewhere, a_refusal_may_have_a_page_of_its_own);
     tcase_add_test(elsewhere, a_poll_by_another_name_keeps_its_connection);
     tcase_add_test(elsewhere, a_poll_by_another_name_after_one_by_its_own);
     suite_add_tcase(suite, elsewhere);

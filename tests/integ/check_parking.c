@@ -2,8 +2,11 @@
  * check_parking.c - connections that the module's event threads own: held
  * polls, keep-alive, publishers, requests for anything else, peers that go.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "parking.h"
 
@@ -130,6 +133,24 @@ START_TEST(a_peer_that_goes_is_forgotten)
     parking_publish(server, "alice", "kept");
     parking_expect(http_once(server, "GET", "/comm/poll", "alice", NULL, NULL), "kept");
     http_close(half);
+    httpd_end(server);
+}
+END_TEST
+
+/* Its request and its end come in one packet, so one event tells of both. */
+START_TEST(a_peer_that_asks_and_goes_is_forgotten)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = parking_adopt(server);
+    int on = 1, off = 0;
+
+    setsockopt(http_socket(c), IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+    http_ask(c, "GET", "/comm/poll?wait=50", "alice", NULL, NULL);
+    http_half_close(c);
+    setsockopt(http_socket(c), IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+    wait_until(httpd_access_count(server, "/comm/poll?wait=50") == 1, 10000);
+    parking_await(server, 0);
+    http_close(c);
     httpd_end(server);
 }
 END_TEST
@@ -583,6 +604,7 @@ int main(void)
     tcase_add_loop_test(held, a_poll_that_closes_its_connection_is_held_too, 0, 2);
     tcase_add_test(held, the_access_log_tells_of_waiting);
     tcase_add_test(held, a_peer_that_goes_is_forgotten);
+    tcase_add_test(held, a_peer_that_asks_and_goes_is_forgotten);
     tcase_add_test(held, a_newer_poll_replaces_the_older);
     tcase_add_test(held, wake_and_close_at_the_same_moment);
     tcase_add_test(held, one_connection_serves_thousands_of_polls);

@@ -88,7 +88,7 @@ START_TEST(slow_requests_have_the_time_of_mod_reqtimeout)
                                       .modules = "reqtimeout",
                                       .config = "Timeout 100\n"
                                                 "RequestReadTimeout header=1 body=1\n" });
-    http *c = parking_adopt(server);
+    http *c = parking_adopt(server), *other;
     long long begin = process_now_ms();
 
     http_send(c, "POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n");
@@ -97,12 +97,17 @@ START_TEST(slow_requests_have_the_time_of_mod_reqtimeout)
     ck_assert_int_eq(http_closed(c, 10000), 1);
     ck_assert_int_ge((int)(process_now_ms() - begin), 950);
     http_close(c);
-    /* Who is idle between requests is not hurried. */
+    /* Who is idle between requests, or held, is not hurried. */
     c = parking_adopt(server);
+    other = parking_adopt(server);
+    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "bob", NULL, NULL)->status, 204);
     ck_assert_int_eq(
-        http_call(c, "GET", "/comm/poll", "alice", "Prefer: wait=2\r\n", NULL)->status,
+        http_call(other, "GET", "/comm/poll", "alice", "Prefer: wait=3\r\n", NULL)
+            ->status,
         204);
+    ck_assert_int_eq(http_call(c, "GET", "/comm/poll", "bob", NULL, NULL)->status, 204);
     http_close(c);
+    http_close(other);
     httpd_end(server);
 }
 END_TEST

@@ -342,6 +342,23 @@ START_TEST(a_slow_reader_delays_nobody_and_loses_nothing)
 }
 END_TEST
 
+START_TEST(of_two_streams_that_are_behind_the_newer_wins)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *older = stream(server, "alice"), *newer;
+
+    parking_await(server, 1);
+    publish_many(server, "alice");
+    newer = stream(server, "alice");
+    http_await(older, "event: commserver:replaced\n");
+    parking_publish(server, "alice", "the last");
+    http_await(newer, "\"the last\"}");
+    http_close(older);
+    http_close(newer);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(a_reader_that_takes_nothing_is_given_up)
 {
     httpd *server =
@@ -435,6 +452,7 @@ int main(void)
     suite_add_tcase(suite, end);
     tcase_set_timeout(slow, 90);
     tcase_add_loop_test(slow, a_slow_reader_delays_nobody_and_loses_nothing, 0, 2);
+    tcase_add_test(slow, of_two_streams_that_are_behind_the_newer_wins);
     tcase_add_test(slow, a_reader_that_takes_nothing_is_given_up);
 #ifndef __SANITIZE_THREAD__ /* whose own memory grows with what it watches */
     tcase_add_test(slow, its_memory_does_not_grow);
