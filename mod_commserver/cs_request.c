@@ -367,35 +367,7 @@ int cs_request_prefers_stream(const char *accept)
 
 /* ---- text -------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 sequence at s; 0: there is none.                       */
-static int utf8_length(const unsigned char *s)
-{
-    int len, i;
-
-    if (*s < 0x80)
-        return 1;
-    len = *s >= 0xc2 && *s <= 0xdf ? 2 : (*s & 0xf0) == 0xe0 ? 3
-          : *s >= 0xf0 && *s <= 0xf4 ? 4 : 0;
-    for (i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f)
-        || (*s == 0xf0 && s[1] < 0x90) || (*s == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 int cs_request_is_text(const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
-
-    while (*s) {
-        int len = utf8_length(s);
-
-        if (!len || *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0))
-            return 0;
-        s += len;
-    }
-    return 1;
+    return csq_text_check(text, strlen(text)) == APR_SUCCESS;
 }
