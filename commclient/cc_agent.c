@@ -7,19 +7,21 @@
  */
 #include "cc_compat.h"
 #include "cc_agent.h"
+#include "cc_activation.h"
 #include "cc_credentials.h"
 #include "cc_dispatch.h"
 #include "cc_inbox.h"
 #include "cc_local.h"
 #include "cc_log.h"
-#include "cc_notify.h"
 #include "cc_paths.h"
 #include "cc_poller.h"
+#include "cc_service.h"
 #include "cc_time.h"
 #include "cc_transport.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -43,6 +45,7 @@ struct cc_agent {
     struct event *interrupt;
     struct event *hangup;
     struct event *health;
+    cc_service *service;
     int64_t started; /* ms since 1970                                    */
 };
 
@@ -111,8 +114,27 @@ static void on_signal(evutil_socket_t number, short what, void *baton)
 
     (void)what;
     cc_log(CC_LOG_NOTICE, "stopping (%s)", strsignal((int)number));
-    cc_notify("STOPPING=1");
+    cc_service_stopping(agent->service);
     event_base_loopbreak(agent->base);
+}
+
+static int is_healthy(void *baton)
+{
+    const cc_agent *agent = baton;
+
+    return agent->dispatch == NULL || !cc_dispatch_is_damaged(agent->dispatch);
+}
+
+static void tell_service(cc_agent *agent)
+{
+    size_t i, connected = 0, count = agent->config->server_count;
+    char text[64];
+
+    for (i = 0; i < count; i++)
+        connected += cc_poller_state_get(agent->pollers[i]) == CC_POLLER_CONNECTED;
+    snprintf(text, sizeof(text), "connected to %zu of %zu server%s", connected, count,
+             count == 1 ? "" : "s");
+    cc_service_status(agent->service, text);
 }
 
 static void on_health(evutil_socket_t descriptor, short what, void *baton)
@@ -128,6 +150,7 @@ static void on_health(evutil_socket_t descriptor, short what, void *baton)
         event_base_loopbreak(agent->base);
         return;
     }
+    tell_service(agent);
     event_add(agent->health, &step);
 }
 
@@ -265,15 +288,12 @@ static void change_config(cc_agent *agent, cc_config *fresh)
     agent->reloaded = fresh;
 }
 
-static void on_hangup(evutil_socket_t number, short what, void *baton)
+static void reload(cc_agent *agent)
 {
-    cc_agent *agent = baton;
     cc_config *fresh = NULL;
     char *error = NULL;
     cc_status status = cc_config_read(agent->config->file, &fresh, &error);
 
-    (void)number;
-    (void)what;
     if (status == CC_OK)
         status = check_credentials(fresh, &error);
     if (status == CC_OK) {
@@ -284,6 +304,17 @@ static void on_hangup(evutil_socket_t number, short what, void *baton)
     cc_log(CC_LOG_ERROR, "configuration stays as it was: %s", error);
     free(error);
     cc_config_destroy(fresh);
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *baton)
+{
+    cc_agent *agent = baton;
+
+    (void)number;
+    (void)what;
+    cc_service_reloading(agent->service);
+    reload(agent);
+    cc_service_ready(agent->service);
 }
 
 /* ---- life ------------------------------------------------------------ */
@@ -299,6 +330,28 @@ static cc_status open_inbox(cc_agent *agent, char **out_error)
         return CC_SYSTEM;
     }
     return cc_inbox_open(agent->config->inbox, cc_time_now(), &agent->inbox, out_error);
+}
+
+/* Made by a service manager, or here. */
+static cc_status open_local(cc_agent *agent, char **out_error)
+{
+    const char *path = agent->config->socket;
+    char *passed_path;
+    int passed;
+    cc_status status = cc_activation_take(&passed, &passed_path, out_error);
+
+    if (status != CC_OK && status != CC_EMPTY)
+        return status;
+    if (passed_path != NULL && strcmp(passed_path, path) != 0)
+        cc_log(CC_LOG_WARNING,
+               "the service manager made the socket at '%s', the configuration says '%s':"
+               " only the former is there",
+               passed_path, path);
+    status =
+        cc_local_open(passed_path != NULL ? passed_path : path, passed, agent->base,
+                      agent->dispatch, write_status, agent, &agent->local, out_error);
+    free(passed_path);
+    return status;
 }
 
 static cc_status make_pollers(cc_agent *agent, char **out_error)
@@ -344,11 +397,11 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
     agent->started = cc_time_now();
     agent->base = event_base_new();
     watch_signals(agent);
+    agent->service = cc_service_create(agent->base, is_healthy, agent);
     status = open_inbox(agent, out_error);
     if (status == CC_OK) {
         agent->dispatch = cc_dispatch_create(config, agent->inbox, agent->base);
-        status = cc_local_open(config->socket, agent->base, agent->dispatch, write_status,
-                               agent, &agent->local, out_error);
+        status = open_local(agent, out_error);
     }
     if (status == CC_OK)
         status = make_pollers(agent, out_error);
@@ -356,7 +409,6 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
         cc_agent_destroy(agent);
         return status;
     }
-    on_health(-1, 0, agent);
     *out_agent = agent;
     return CC_OK;
 }
@@ -364,7 +416,8 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
 cc_status cc_agent_run(cc_agent *agent)
 {
     cc_log(CC_LOG_NOTICE, "ready on socket '%s'", agent->config->socket);
-    cc_notify("READY=1");
+    cc_service_ready(agent->service);
+    on_health(-1, 0, agent);
     event_base_dispatch(agent->base);
     return cc_dispatch_is_damaged(agent->dispatch) ? CC_DAMAGED : CC_OK;
 }
@@ -390,6 +443,7 @@ void cc_agent_destroy(cc_agent *agent)
     free_event(agent->interrupt);
     free_event(agent->hangup);
     free_event(agent->health);
+    cc_service_destroy(agent->service);
     event_base_free(agent->base);
     cc_config_destroy(agent->reloaded);
     free(agent);

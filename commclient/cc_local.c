@@ -3,6 +3,7 @@
  */
 #include "cc_compat.h"
 #include "cc_local.h"
+#include "cc_activation.h"
 #include "cc_log.h"
 #include "cc_paths.h"
 #include "cc_peer.h"
@@ -162,6 +163,14 @@ static cc_status remove_stale(cc_local *local, char **out_error)
         *out_error = format_error(local->path, "is there, but is no socket", 0);
         return CC_NOT_PERMITTED;
     }
+    if (cc_activation_is_listened(local->path)) {
+        *out_error = format_error(local->path,
+                                  "is held by a service manager or another program: start"
+                                  " that service ('systemctl --user start commclient'),"
+                                  " or stop its socket",
+                                  0);
+        return CC_IN_USE;
+    }
     if (unlink(local->path) != 0) {
         *out_error =
             format_error(local->path, "of a former agent cannot be removed", errno);
@@ -211,12 +220,15 @@ static cc_status open_socket(cc_local *local, char **out_error)
         return CC_SYSTEM;
     }
     status = take_lock(local, out_error);
+    if (status == CC_OK && local->listener >= 0)
+        return CC_OK;
     if (status == CC_OK)
         status = remove_stale(local, out_error);
     return status == CC_OK ? bind_socket(local, out_error) : status;
 }
 
-cc_status cc_local_open(const char *path, struct event_base *base, cc_dispatch *dispatch,
+cc_status cc_local_open(const char *path, int passed, struct event_base *base,
+                        cc_dispatch *dispatch,
                         void (*status)(void *baton, cc_buffer *out), void *baton,
                         cc_local **out_local, char **out_error)
 {
@@ -229,7 +241,8 @@ cc_status cc_local_open(const char *path, struct event_base *base, cc_dispatch *
     local->dispatch = dispatch;
     local->status = status;
     local->baton = baton;
-    local->lock = local->listener = -1;
+    local->lock = -1;
+    local->listener = passed;
     TAILQ_INIT(&local->connections);
     result = open_socket(local, out_error);
     if (result != CC_OK) {

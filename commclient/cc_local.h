@@ -2,9 +2,9 @@
  * cc_local.h - the Unix socket to which local applications connect.
  *
  * Who runs on a socket is decided by a lock on PATH.lock, held for life: what
- * is left of an agent that died is replaced, a living one never. The socket
- * has mode 0600, and connections of other users are refused even if somebody
- * opens it up.
+ * is left of an agent that died is replaced, a living one never, and neither
+ * is a socket on which a service manager listens. The socket has mode 0600,
+ * and connections of other users are refused even if somebody opens it up.
  */
 #ifndef CC_LOCAL_H
 #define CC_LOCAL_H
@@ -22,12 +22,15 @@ typedef struct cc_local cc_local;
 
 /**
  * Take the socket and listen.
+ * @param passed  a socket that listens on `path` already, taken over; it stays
+ *                when this one ends; -1: make one
  * @param status  writes the value of {"status":...}
  * @param out_error  text for the user, to be freed; NULL when CC_OK
  * @return CC_OK; CC_IN_USE: another agent runs there; CC_NOT_PERMITTED:
  *         something else is there; CC_SYSTEM.
  */
-cc_status cc_local_open(const char *path, struct event_base *base, cc_dispatch *dispatch,
+cc_status cc_local_open(const char *path, int passed, struct event_base *base,
+                        cc_dispatch *dispatch,
                         void (*status)(void *baton, cc_buffer *out), void *baton,
                         cc_local **out_local, char **out_error);
 
