@@ -507,29 +507,6 @@ START_TEST(it_stops_at_once_with_applications_and_polls_open)
 }
 END_TEST
 
-START_TEST(systemd_is_told_when_it_is_ready)
-{
-    char path[108], text[64];
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ssize_t n;
-
-    agent_stop(a);
-    snprintf(path, sizeof path, "%s/notify", agent_directory(a));
-    memcpy(address.sun_path, path, sizeof path);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    setenv("NOTIFY_SOCKET", path, 1);
-    agent_again(a);
-    n = recv(fd, text, sizeof text, 0);
-    ck_assert_int_eq(n, 7);
-    ck_assert_mem_eq(text, "READY=1", 7);
-    agent_stop(a);
-    n = recv(fd, text, sizeof text, 0);
-    ck_assert_mem_eq(text, "STOPPING=1", 10);
-    close(fd);
-}
-END_TEST
-
 START_TEST(a_damaged_inbox_is_set_aside_at_start)
 {
     local_app *app;
@@ -671,7 +648,6 @@ static void add_process(TCase *c)
     tcase_add_test(c, a_second_agent_does_not_take_the_socket);
     tcase_add_test(c, what_a_killed_agent_left_is_replaced);
     tcase_add_test(c, it_stops_at_once_with_applications_and_polls_open);
-    tcase_add_test(c, systemd_is_told_when_it_is_ready);
     tcase_add_test(c, a_damaged_inbox_is_set_aside_at_start);
 }
 
