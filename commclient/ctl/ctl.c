@@ -105,7 +105,18 @@ static uint64_t parse_hello(cc_slice line)
     return max_line;
 }
 
-static int take_hello(const char *path, ctl_connection *connection)
+static int refuse(ctl_connection *connection, char **out_error, const char *what,
+                  const char *path, const char *why)
+{
+    cc_buffer text = { NULL, 0, 0 };
+
+    cc_buffer_format(&text, "%s '%s'%s", what, path, why);
+    *out_error = text.data;
+    ctl_disconnect(connection);
+    return CTL_NO_AGENT;
+}
+
+static int take_hello(const char *path, ctl_connection *connection, char **out_error)
 {
     uint64_t max_line = 0;
     cc_slice line;
@@ -116,34 +127,45 @@ static int take_hello(const char *path, ctl_connection *connection)
     connection->max_line = (size_t)max_line;
     if (max_line > 0)
         return CTL_OK;
-    ctl_complain("what runs on '%s' does not say hello as an agent", path);
-    ctl_disconnect(connection);
-    return CTL_NO_AGENT;
+    return refuse(connection, out_error, "what runs on", path,
+                  " does not say hello as an agent");
 }
 
-int ctl_connect(const char *path, ctl_connection *out_connection)
+int ctl_connect_quietly(const char *path, ctl_connection *out_connection,
+                        char **out_error)
 {
     struct sockaddr_un address;
+    char why[256];
 
+    *out_error = NULL;
     memset(out_connection, 0, sizeof(*out_connection));
     memset(&address, 0, sizeof(address));
     address.sun_family = AF_UNIX;
     out_connection->descriptor = -1;
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        ctl_complain("socket '%s' has a path of more than 107 bytes", path);
-        return CTL_NO_AGENT;
-    }
+    if (strlen(path) >= sizeof(address.sun_path))
+        return refuse(out_connection, out_error, "socket", path,
+                      " has a path of more than 107 bytes");
     strcpy(address.sun_path, path);
     out_connection->descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(out_connection->descriptor, (struct sockaddr *)&address, sizeof(address))
         == 0)
-        return take_hello(path, out_connection);
+        return take_hello(path, out_connection, out_error);
     if (errno == ENOENT || errno == ECONNREFUSED)
-        ctl_complain("no agent runs on '%s': start one with 'commclient run'", path);
-    else
-        ctl_complain("no way to the agent on '%s': %s", path, strerror(errno));
-    ctl_disconnect(out_connection);
-    return CTL_NO_AGENT;
+        return refuse(out_connection, out_error, "no agent runs on", path,
+                      ": start one with 'commclient run'");
+    snprintf(why, sizeof(why), ": %s", strerror(errno));
+    return refuse(out_connection, out_error, "no way to the agent on", path, why);
+}
+
+int ctl_connect(const char *path, ctl_connection *out_connection)
+{
+    char *error;
+    int rv = ctl_connect_quietly(path, out_connection, &error);
+
+    if (rv != CTL_OK)
+        ctl_complain("%s", error);
+    free(error);
+    return rv;
 }
 
 void ctl_disconnect(ctl_connection *connection)

@@ -54,6 +54,10 @@ typedef struct ctl_connection {
 /** Connect and read the agent's hello.
  *  @return CTL_OK, or CTL_NO_AGENT after a complaint. */
 int ctl_connect(const char *socket, ctl_connection *out_connection);
+/** The same; what is wrong is returned instead of written.
+ *  @param out_error  to be freed; NULL when CTL_OK */
+int ctl_connect_quietly(const char *socket, ctl_connection *out_connection,
+                        char **out_error);
 void ctl_disconnect(ctl_connection *connection);
 
 /** @return CC_OK or CC_CLOSED. */
