@@ -4,6 +4,7 @@
 #include "cc_compat.h"
 #include "cc_command.h"
 #include "cc_config.h"
+#include "cc_inbox.h"
 #include "cc_json.h"
 
 #include <string.h>
@@ -69,11 +70,26 @@ static void read_subscribe(reading *r)
         refuse(r, CC_ERROR_BAD_NAME);
 }
 
-static void read_ack(reading *r)
+static void read_id(reading *r, cc_command_kind kind)
 {
-    r->command->kind = CC_COMMAND_ACK;
+    r->command->kind = kind;
     r->commands++;
     read_text(r, r->command->id, sizeof(r->command->id), CC_ERROR_UNKNOWN_ID);
+}
+
+static void read_ack(reading *r)
+{
+    read_id(r, CC_COMMAND_ACK);
+}
+
+static void read_nack(reading *r)
+{
+    read_id(r, CC_COMMAND_NACK);
+}
+
+static void read_reject(reading *r)
+{
+    read_id(r, CC_COMMAND_REJECT);
 }
 
 static void read_status(reading *r)
@@ -83,20 +99,30 @@ static void read_status(reading *r)
     cc_json_skip(&r->json, NULL, NULL);
 }
 
-static void read_window(reading *r)
+static void read_number(reading *r, int low, int high, cc_command_error error, int *out)
 {
     cc_slice value;
     cc_json number;
-    uint64_t window = 0;
+    uint64_t read = 0;
 
     if (cc_json_skip(&r->json, &value, NULL) != CC_OK)
         return;
     cc_json_init(&number, value.data, value.len);
-    if (cc_json_integer(&number, &window) != CC_OK || cc_json_finish(&number) != CC_OK
-        || window < 1 || window > CC_WINDOW_MAX)
-        refuse(r, CC_ERROR_BAD_WINDOW);
+    if (cc_json_integer(&number, &read) != CC_OK || cc_json_finish(&number) != CC_OK
+        || read < (uint64_t)low || read > (uint64_t)high)
+        refuse(r, error);
     else
-        r->command->window = (int)window;
+        *out = (int)read;
+}
+
+static void read_window(reading *r)
+{
+    read_number(r, 1, CC_WINDOW_MAX, CC_ERROR_BAD_WINDOW, &r->command->window);
+}
+
+static void read_delay(reading *r)
+{
+    read_number(r, 0, CC_DELAY_MAX, CC_ERROR_BAD_DELAY, &r->command->delay);
 }
 
 static void read_watch(reading *r)
@@ -115,8 +141,9 @@ static const struct member {
     const char *name;
     void (*read)(reading *r);
 } members[] = {
-    { "subscribe", read_subscribe }, { "ack", read_ack },     { "status", read_status },
-    { "window", read_window },       { "watch", read_watch },
+    { "subscribe", read_subscribe }, { "ack", read_ack },       { "nack", read_nack },
+    { "reject", read_reject },       { "status", read_status }, { "window", read_window },
+    { "watch", read_watch },         { "delay", read_delay },
 };
 
 static void read_member(reading *r, cc_slice raw)

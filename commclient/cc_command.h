@@ -13,14 +13,15 @@
 #define CC_COMMAND_ERRORS(X)                                                             \
     X(BAD_JSON, "bad-json", "the line is not a JSON object")                             \
     X(UNKNOWN_COMMAND, "unknown-command",                                                \
-      "no known command: subscribe, ack and status are")                                 \
+      "no known command: subscribe, ack, nack, reject and status are")                   \
     X(BAD_COMMAND, "bad-command",                                                        \
-      "one command a line; subscribe and ack take a string, window a number,"            \
-      " watch true or false")                                                            \
+      "one command a line; subscribe, ack, nack and reject take a string, window and"    \
+      " delay a number, watch true or false")                                            \
     X(BAD_NAME, "bad-name",                                                              \
       "an application is named by up to 64 letters, digits, '.', '_' and"                \
       " '-', a letter or digit first")                                                   \
     X(BAD_WINDOW, "bad-window", "a window is a number from 1 to 10000")                  \
+    X(BAD_DELAY, "bad-delay", "a delay is a number of seconds from 0 to 86400")          \
     X(TOO_MANY, "too-many",                                                              \
       "this connection has all the"                                                      \
       " subscriptions it may have")                                                      \
@@ -47,14 +48,21 @@ typedef enum {
 const char *cc_command_error_code(cc_command_error error);
 const char *cc_command_error_text(cc_command_error error);
 
-typedef enum { CC_COMMAND_SUBSCRIBE, CC_COMMAND_ACK, CC_COMMAND_STATUS } cc_command_kind;
+typedef enum {
+    CC_COMMAND_SUBSCRIBE,
+    CC_COMMAND_ACK,
+    CC_COMMAND_NACK,
+    CC_COMMAND_REJECT,
+    CC_COMMAND_STATUS
+} cc_command_kind;
 
 typedef struct cc_command {
     cc_command_kind kind;
     char app[CC_APP_MAX + 1]; /* subscribe                                  */
     int window;               /* subscribe; 0: not given                    */
     int watch;                /* subscribe                                  */
-    char id[CC_ID_MAX + 1];   /* ack                                        */
+    int delay;                /* nack; seconds; 0: not given                */
+    char id[CC_ID_MAX + 1];   /* ack, nack, reject                          */
 } cc_command;
 
 /** Members that are not known are ignored.

@@ -11,6 +11,7 @@
  *
  * Acknowledgements are collected and committed together: at once when little
  * happens, every few milliseconds when much does. Only then are they answered.
+ * The same holds for messages that are put off or rejected.
  *
  * Nothing here waits for an application: a connection that has no room is
  * passed over until it says cc_dispatch_ready().
@@ -45,6 +46,9 @@ typedef struct cc_gap_notice {
     int64_t count; /* 0: unknown                                      */
 } cc_gap_notice;
 
+/* What became of a message that a client had settled. */
+typedef enum { CC_SETTLED_ACKED, CC_SETTLED_NACKED, CC_SETTLED_REJECTED } cc_settled;
+
 /* How a connection is reached. None of these may detach a client, and all
  * only append to what is sent later.                                         */
 typedef struct cc_client_calls {
@@ -54,7 +58,8 @@ typedef struct cc_client_calls {
     /* A copy for a watcher; may be left out when there is no room. */
     void (*copy)(void *baton, const cc_delivery *delivery);
     void (*gap)(void *baton, const cc_gap_notice *gap);
-    void (*acked)(void *baton, const char *id);
+    /* What was asked for this message is on the disk. */
+    void (*settled)(void *baton, cc_settled how, const char *id);
 } cc_client_calls;
 
 /** `config` and `inbox` must outlive it. */
@@ -85,11 +90,25 @@ void cc_dispatch_detach(cc_client *client);
 cc_status cc_dispatch_subscribe(cc_client *client, const char *app, int window,
                                 int watch);
 
-/**
- * A message or a gap is done with. calls.acked follows after the commit.
- * @return CC_OK; CC_NOT_FOUND: there never was one with this id; CC_STORAGE.
- */
+/* The three ways to settle a message. It need not have been given to this
+ * client. One that is done with already stays so, and is answered all the same.
+ * Each returns CC_OK, and calls.settled follows after the commit; CC_NOT_FOUND:
+ * there never was one with this id; CC_STORAGE, CC_DAMAGED.                   */
+
+/** A message or a gap is done with. */
 cc_status cc_dispatch_acknowledge(cc_client *client, const char *id);
+
+/**
+ * A message could not be dealt with now: it is given again, to any subscriber,
+ * after a while, and counts as one attempt more. That outlives a restart.
+ * @param delay  seconds, up to CC_DELAY_MAX; 0: 0.1 s, doubled with each attempt
+ *               up to 10 s
+ */
+cc_status cc_dispatch_put_off(cc_client *client, const char *id, int delay);
+
+/** A message will never be dealt with: it goes to the dead list.
+ *  @param why  for the user; NULL: "rejected by the application" */
+cc_status cc_dispatch_reject(cc_client *client, const char *id, const char *why);
 
 /** It has room again, or has just subscribed. */
 void cc_dispatch_ready(cc_client *client);
@@ -126,6 +145,32 @@ cc_status cc_dispatch_take_unusable(cc_dispatch *dispatch, const char *server,
 /** @return CC_OK, CC_EMPTY: none yet, CC_STORAGE, CC_DAMAGED. */
 cc_status cc_dispatch_cursor(cc_dispatch *dispatch, const char *server,
                              char out_cursor[CC_CURSOR_MAX + 1]);
+
+/* ---- reports ----------------------------------------------------------- */
+
+/* Messages with "receipt":true are told to their server when the application
+ * has acknowledged them. That they were not yet told is in the inbox, committed
+ * with the acknowledgement; what cannot be told for 30 days is forgotten.     */
+
+/** Have `call` called after each commit that brought reports, once for each of
+ *  them, with the name of the server. It may only take note (start a timer). */
+void cc_dispatch_report_call_set(cc_dispatch *dispatch,
+                                 void (*call)(void *baton, const char *server),
+                                 void *baton);
+
+/**
+ * The oldest ids that this server is to be told, up to CC_REPORTS_MAX.
+ * @return CC_OK; CC_EMPTY: none; CC_STORAGE, CC_DAMAGED.
+ */
+cc_status cc_dispatch_reports(cc_dispatch *dispatch, const char *server,
+                              cc_reports *out_reports);
+
+/**
+ * The server was told; commits at once.
+ * @param last  reports.last of what cc_dispatch_reports() gave
+ * @return CC_OK; CC_STORAGE, CC_DAMAGED: they will be given again.
+ */
+cc_status cc_dispatch_reported(cc_dispatch *dispatch, const char *server, int64_t last);
 
 /** Bytes of a line of the local protocol, without its line feed: the largest
  *  message fits, with what the agent adds. */

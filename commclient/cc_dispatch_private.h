@@ -4,13 +4,16 @@
  * Invariants:
  *  1. An app is in memory while it has subscriptions; its messages are in
  *     memory only while one of them takes (not just watches).
- *  2. app.pending and all subscriptions' `given` hold, sorted by seq, every
- *     message of the app with seq <= app.loaded, and none above. Above it
- *     there may be more in the inbox when app.more is set.
+ *  2. app.pending and all subscriptions' `given` hold, sorted by seq, and
+ *     app.later, sorted by when they are due, every message of the app with
+ *     seq <= app.loaded, and none above. Above it there may be more in the
+ *     inbox when app.more is set.
  *  3. A message in memory is marked in the inbox as given (attempt >= 1)
  *     before it can be given; so after a crash an attempt of 1 is never told
  *     for one that was on its way.
- *  4. Every message in memory is in the table by id, once.
+ *  4. In app.later are only messages that were given before, marked with the
+ *     attempts that there were.
+ *  5. Every message in memory is in the table by id, once.
  */
 #ifndef CC_DISPATCH_PRIVATE_H
 #define CC_DISPATCH_PRIVATE_H
@@ -24,13 +27,15 @@
 #define CC_APP_BUCKETS 256
 
 typedef struct cc_message {
-    TAILQ_ENTRY(cc_message) link; /* app.pending or subscription.given    */
+    TAILQ_ENTRY(cc_message) link; /* app.pending, app.later or given      */
     struct cc_message *next;      /* same bucket of the table by id       */
     struct cc_app *app;
-    struct cc_subscription *owner; /* NULL: pending                        */
+    struct cc_subscription *owner; /* NULL: pending or put off             */
     int64_t seq;
     int64_t expires; /* ms, our clock; 0: never              */
+    int64_t due;     /* the same; 0: it is not in app.later  */
     int attempt;     /* to tell when it is given next        */
+    int receipt;     /* tell its server when acknowledged    */
     char *body;      /* NULL: read it from the inbox         */
     size_t body_len;
     size_t head_len;
@@ -65,6 +70,7 @@ TAILQ_HEAD(cc_subscriptions, cc_subscription);
 typedef struct cc_app {
     struct cc_app *next;        /* same bucket                          */
     struct cc_messages pending; /* sorted by seq                        */
+    struct cc_messages later;   /* put off; sorted by due               */
     TAILQ_HEAD(, cc_gap) gaps;
     struct cc_subscriptions takers; /* the next one to be served first      */
     struct cc_subscriptions watchers;
@@ -73,6 +79,7 @@ typedef struct cc_app {
     int incoming; /* of the batch that is being taken     */
     int touched;  /* something came: see to it            */
     size_t pending_count;
+    size_t later_count;
     size_t pending_bytes; /* of bodies in memory                  */
     char name[CC_APP_MAX + 1];
 } cc_app;
@@ -89,18 +96,24 @@ struct cc_client {
 typedef enum {
     CC_CHANGE_REMOVE,
     CC_CHANGE_ATTEMPT,
+    CC_CHANGE_PUT_OFF,
+    CC_CHANGE_REJECT,
     CC_CHANGE_GAP,
     CC_CHANGE_NONE
 } cc_change_kind;
 
 typedef struct cc_change {
     cc_change_kind kind;
+    cc_settled settled; /* what is told                         */
+    cc_client *client;  /* who is told; NULL: nobody            */
     int attempt;
+    int receipt; /* REMOVE: report it to the server      */
     int64_t seq;
-    int64_t size;      /* of the body, bytes; -1: not known */
-    cc_client *answer; /* who is told; NULL: nobody            */
+    int64_t due; /* PUT_OFF: ms since 1970               */
+    char *why;   /* REJECT; owned                        */
     char app[CC_APP_MAX + 1];
     char id[CC_ID_MAX + 1];
+    char server[CC_SERVER_MAX + 1];
 } cc_change;
 
 struct cc_dispatch {
@@ -108,6 +121,8 @@ struct cc_dispatch {
     cc_inbox *inbox;
     struct event *commit_timer;
     struct event *expiry_timer;
+    struct event *due_timer; /* of messages that were put off        */
+    int64_t next_wake;       /* ms, wall clock: when that is; 0: not set     */
     cc_app *apps[CC_APP_BUCKETS];
     cc_message **table; /* messages by id                       */
     size_t buckets;     /* of it, a power of two                */
@@ -120,6 +135,10 @@ struct cc_dispatch {
     int64_t commit_cost;  /* ms that the last commit took                    */
     int64_t last_commit;  /* ms, monotonic                        */
     int64_t last_expiry;  /* ms, wall clock                       */
+    void (*report_call)(void *baton, const char *server);
+    void *report_baton;
+    int64_t rejects_said; /* ms, monotonic: the last line about them        */
+    size_t rejects;       /* since then                           */
     int failing;          /* the last commit failed: said so      */
     int damaged;
 };
@@ -136,6 +155,10 @@ cc_message *cc_queue_find(cc_dispatch *d, const char *id, const cc_client *clien
 void cc_queue_drop(cc_dispatch *d, cc_message *message);
 /** All that this subscription was given is to be given again, to others. */
 void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription);
+/** It is given again from `due` on. */
+void cc_queue_put_off(cc_dispatch *d, cc_message *message, int64_t due);
+/** Give what is due by now, and set the timer for what is due next. */
+void cc_queue_wake(cc_dispatch *d);
 /** This subscription was the last: all that is in memory is let go. Reading it
  *  from the inbox again counts as the next attempt. */
 void cc_queue_forget(cc_dispatch *d, cc_app *app, cc_subscription *subscription);
@@ -144,12 +167,20 @@ void cc_queue_pump(cc_dispatch *d, cc_app *app);
 /** Read the gaps of the app from the inbox again. */
 void cc_queue_read_gaps(cc_dispatch *d, cc_app *app);
 
-/* cc_dispatch.c */
-cc_change *cc_dispatch_add_change(cc_dispatch *d, cc_change_kind kind);
-cc_status cc_dispatch_begin(cc_dispatch *d); /* a transaction              */
-cc_status cc_dispatch_apply(cc_dispatch *d); /* within a transaction       */
-void cc_dispatch_applied(cc_dispatch *d, cc_status status);
-void cc_dispatch_schedule(cc_dispatch *d);
-void cc_dispatch_note(cc_dispatch *d, cc_status status);
+/* cc_commit.c: changes that wait, and the transactions that take them along */
+cc_change *cc_commit_add(cc_dispatch *d, cc_change_kind kind);
+cc_status cc_commit_begin(cc_dispatch *d); /* a transaction              */
+cc_status cc_commit_apply(cc_dispatch *d); /* within a transaction       */
+/** End the transaction, by commit only when `status` is CC_OK. */
+cc_status cc_commit_end(cc_dispatch *d, cc_status status);
+/** It was committed, with all changes, or not. */
+void cc_commit_applied(cc_dispatch *d, cc_status status);
+/** The client goes away: it is not answered any more. */
+void cc_commit_forget_client(cc_dispatch *d, const cc_client *client);
+/** Take note of how a call of the inbox ended. */
+void cc_commit_note(cc_dispatch *d, cc_status status);
+void cc_commit_set_timer(struct event *timer, int64_t ms);
+void cc_commit_on_timer(int descriptor, short what, void *dispatch);
+void cc_commit_clear(cc_dispatch *d);
 
 #endif

@@ -110,6 +110,18 @@ static void read_base64(scan *s)
     cc_json_skip(&s->json, NULL, NULL);
 }
 
+static void read_receipt(scan *s)
+{
+    char c = cc_json_peek(&s->json);
+
+    if (c == 't' || c == 'f') {
+        cc_json_boolean(&s->json, &s->envelope->receipt);
+        return;
+    }
+    cc_json_skip(&s->json, NULL, NULL);
+    refuse(s, "'receipt' is neither true nor false");
+}
+
 static void read_plain_text(scan *s)
 {
     cc_slice ignored;
@@ -148,6 +160,7 @@ static const struct member {
     { "base64", 256, read_base64 },
     { "topic", 512, read_plain_text },
     { "urgency", 1024, read_plain_text },
+    { "receipt", 2048, read_receipt },
     { "server", 0, read_forbidden },
     { "attempt", 0, read_forbidden },
 };

@@ -28,6 +28,7 @@ typedef struct cc_envelope {
     cc_slice id;
     cc_slice app;
     int64_t expires; /* ms since 1970 by the server's clock; 0: never    */
+    int receipt;     /* the server wants to know when it is acknowledged */
     cc_slice body;
     size_t head_len;
 } cc_envelope;

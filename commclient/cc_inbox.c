@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cc_inbox.c - messages, cursors, gaps and the dead list in the inbox.
+ * cc_inbox.c - transactions, messages, cursors, gaps and expiry of the inbox.
  *
- * Opening the file is cc_inbox_open.c, the ids that were here cc_seen.c.
+ * Opening the file is cc_inbox_open.c, how messages lie in it cc_run.c, the ids
+ * that were here cc_seen.c, the dead list cc_inbox_dead.c.
  */
 #include "cc_compat.h"
 #include "cc_inbox_private.h"
@@ -11,9 +12,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define DEAD_MAX       1000       /* messages on the dead list              */
-#define DEAD_BYTES_MAX (64 << 20) /* bytes of them                          */
-#define EXPIRY_STEP    30000      /* ms between two searches for the expired*/
+#define EXPIRY_STEP 30000        /* ms between two searches for the expired */
+#define REPORT_AGE  2592000000ll /* ms that a report is kept                */
 
 const char *cc_inbox_error(const cc_inbox *inbox)
 {
@@ -97,8 +97,7 @@ void cc_inbox_rollback(cc_inbox *inbox)
     inbox->totals = inbox->committed;
 }
 
-/* Two numbers that a query answers with. */
-static cc_status read_two(cc_inbox *inbox, int which, int64_t *one, int64_t *two)
+cc_status cc_inbox_read_two(cc_inbox *inbox, int which, int64_t *one, int64_t *two)
 {
     sqlite3_stmt *statement = inbox->statements[which];
     cc_status status = cc_inbox_step(inbox, which);
@@ -120,18 +119,25 @@ static void add_up(void *baton, const char *app, int64_t count)
 cc_status cc_inbox_count(cc_inbox *inbox)
 {
     cc_inbox_totals *totals = &inbox->totals;
-    int64_t last = 0;
+    int64_t last = 0, ignored = 0;
     cc_status status;
 
     memset(totals, 0, sizeof(*totals));
-    status = read_two(inbox, CC_SQL_TOTALS, &totals->bytes, &last);
+    status = cc_inbox_read_two(inbox, CC_SQL_TOTALS, &totals->bytes, &last);
     if (status == CC_OK)
-        status = read_two(inbox, CC_SQL_DEAD_TOTALS, &totals->dead, &totals->dead_bytes);
+        status = cc_inbox_read_two(inbox, CC_SQL_DEAD_TOTALS, &totals->dead,
+                                   &totals->dead_bytes);
     if (status == CC_OK)
         status = cc_inbox_apps(inbox, add_up, &totals->messages);
+    if (status == CC_OK)
+        status = cc_inbox_read_two(inbox, CC_SQL_LATER_TOTALS, &totals->later, &ignored);
+    if (status == CC_OK)
+        status = cc_inbox_read_two(inbox, CC_SQL_REPORT_TOTALS, &totals->reports,
+                                   &totals->last_report);
     if (status != CC_OK)
         return status;
-    if (totals->bytes < 0 || last < 0 || last > INT64_MAX / 2) {
+    if (totals->bytes < 0 || last < 0 || last > INT64_MAX / 2 || totals->last_report < 0
+        || totals->last_report > INT64_MAX / 2) {
         snprintf(inbox->error, sizeof(inbox->error), "its numbers are not right");
         return CC_DAMAGED;
     }
@@ -161,7 +167,7 @@ cc_slice cc_inbox_column(sqlite3_stmt *statement, int column)
     return slice;
 }
 
-static const char *column_text(sqlite3_stmt *statement, int column)
+const char *cc_inbox_column_text(sqlite3_stmt *statement, int column)
 {
     const unsigned char *text = sqlite3_column_text(statement, column);
 
@@ -224,9 +230,7 @@ cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *e
 
 cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq)
 {
-    cc_status status = cc_run_set(inbox, app, seq, CC_RUN_DONE);
-
-    return status == CC_EMPTY ? CC_OK : status;
+    return cc_run_set(inbox, app, seq, CC_RUN_DONE);
 }
 
 cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq, int attempt)
@@ -258,10 +262,10 @@ cc_status cc_inbox_apps(cc_inbox *inbox,
     cc_status status;
 
     while ((status = cc_inbox_step(inbox, CC_SQL_STATES)) == CC_OK) {
-        if (strcmp(app, column_text(statement, 1)) != 0) {
+        if (strcmp(app, cc_inbox_column_text(statement, 1)) != 0) {
             if (count > 0)
                 each(baton, app, count);
-            snprintf(app, sizeof(app), "%s", column_text(statement, 1));
+            snprintf(app, sizeof(app), "%s", cc_inbox_column_text(statement, 1));
             count = 0;
         }
         count += count_waiting(cc_inbox_column(statement, 0));
@@ -269,55 +273,6 @@ cc_status cc_inbox_apps(cc_inbox *inbox,
     if (count > 0)
         each(baton, app, count);
     sqlite3_reset(statement);
-    return status == CC_EMPTY ? CC_OK : status;
-}
-
-/* ---- the dead -------------------------------------------------------- */
-
-static cc_status drop_oldest_dead(cc_inbox *inbox)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_DEAD_OLDEST];
-    int64_t seq = 0, size = 0;
-    cc_status status;
-
-    status = cc_inbox_step(inbox, CC_SQL_DEAD_OLDEST);
-    if (status == CC_OK) {
-        seq = sqlite3_column_int64(statement, 0);
-        size = sqlite3_column_int64(statement, 1);
-    }
-    sqlite3_reset(statement);
-    if (status != CC_OK)
-        return status;
-    statement = inbox->statements[CC_SQL_DEAD_REMOVE];
-    sqlite3_bind_int64(statement, 1, seq);
-    status = cc_inbox_run(inbox, CC_SQL_DEAD_REMOVE);
-    inbox->totals.dead--;
-    inbox->totals.dead_bytes -= size;
-    return status;
-}
-
-cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app, cc_slice id,
-                        const char *why, cc_slice raw, int64_t now)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_BURY];
-    cc_status status;
-
-    sqlite3_bind_int64(statement, 1, now);
-    sqlite3_bind_int64(statement, 2, (int64_t)raw.len);
-    cc_inbox_bind_text(statement, 3, server);
-    cc_inbox_bind(statement, 4, app);
-    cc_inbox_bind(statement, 5, id);
-    cc_inbox_bind_text(statement, 6, why);
-    sqlite3_bind_blob(statement, 7, raw.len ? raw.data : "", (int)raw.len, SQLITE_STATIC);
-    status = cc_inbox_run(inbox, CC_SQL_BURY);
-    if (status != CC_OK)
-        return status;
-    inbox->totals.dead++;
-    inbox->totals.dead_bytes += (int64_t)raw.len;
-    while (
-        status == CC_OK && inbox->totals.dead > 1
-        && (inbox->totals.dead > DEAD_MAX || inbox->totals.dead_bytes > DEAD_BYTES_MAX))
-        status = drop_oldest_dead(inbox);
     return status == CC_EMPTY ? CC_OK : status;
 }
 
@@ -352,7 +307,7 @@ cc_status cc_inbox_gap_add_unknown(cc_inbox *inbox, const char *server)
     cc_status status, added = CC_OK;
 
     while (added == CC_OK && (status = cc_inbox_step(inbox, CC_SQL_APP_NAMES)) == CC_OK)
-        added = cc_inbox_gap_add(inbox, server, column_text(statement, 0), 0);
+        added = cc_inbox_gap_add(inbox, server, cc_inbox_column_text(statement, 0), 0);
     sqlite3_reset(statement);
     if (added != CC_OK)
         return added;
@@ -377,8 +332,8 @@ cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
 
     cc_inbox_bind_text(statement, 1, app);
     while ((status = cc_inbox_step(inbox, CC_SQL_GAPS)) == CC_OK)
-        each(baton, column_text(statement, 0), column_text(statement, 1),
-             sqlite3_column_int64(statement, 2));
+        each(baton, cc_inbox_column_text(statement, 0),
+             cc_inbox_column_text(statement, 1), sqlite3_column_int64(statement, 2));
     sqlite3_reset(statement);
     return status == CC_EMPTY ? CC_OK : status;
 }
@@ -417,6 +372,7 @@ static cc_status find_next_expiry(cc_inbox *inbox, int64_t now)
 
 cc_status cc_inbox_expire(cc_inbox *inbox, int64_t now, int64_t *out_dropped)
 {
+    int64_t ignored = 0;
     cc_status status;
 
     *out_dropped = 0;
@@ -428,6 +384,11 @@ cc_status cc_inbox_expire(cc_inbox *inbox, int64_t now, int64_t *out_dropped)
         status = cc_run_flush(inbox);
     if (status == CC_OK)
         status = cc_seen_expire(inbox, now);
+    if (status == CC_OK)
+        status = cc_inbox_report_expire(inbox, now - REPORT_AGE);
+    if (status == CC_OK)
+        status =
+            cc_inbox_read_two(inbox, CC_SQL_LATER_TOTALS, &inbox->totals.later, &ignored);
     if (status == CC_OK)
         status = find_next_expiry(inbox, now);
     if (status != CC_OK) {

@@ -9,7 +9,8 @@
  * It keeps per server the cursor up to which everything is here; the messages;
  * the ids that were here before (until their expiry and a day, so that an
  * application sees a message once); gaps that are not acknowledged; messages
- * that cannot be used (the dead); and the names of applications that have ever
+ * that cannot be used or were rejected (the dead); ids whose acknowledgement
+ * the server is to be told of; and the names of applications that have ever
  * subscribed, which are told when nobody knows what is missing.
  *
  * The file is not trusted: one that is damaged is set aside and a new one is
@@ -26,9 +27,11 @@
 #include "cc_name.h"
 #include "cc_status.h"
 
-#define CC_INBOX_VERSION      1
-#define CC_INBOX_MESSAGE_COST 200 /* bytes a message counts beside its own   */
-#define CC_GAP_ID_MAX         32  /* "gap." and a number                     */
+#define CC_INBOX_VERSION      2
+#define CC_INBOX_MESSAGE_COST 200   /* bytes a message counts beside its own   */
+#define CC_GAP_ID_MAX         32    /* "gap." and a number                     */
+#define CC_DELAY_MAX          86400 /* seconds a message may be put off        */
+#define CC_REPORTS_MAX        100   /* ids that are reported at once           */
 
 typedef struct cc_inbox cc_inbox;
 
@@ -67,38 +70,54 @@ cc_status cc_inbox_cursor_set(cc_inbox *inbox, const char *server, cc_slice curs
 cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
                        int64_t skew, int64_t now, int attempt, int64_t *out_seq);
 
-/** Forget a message that was acknowledged; harmless when it is gone. */
+/** Forget a message that is done with. @return CC_EMPTY: it is gone already. */
 cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq);
 
 /** Remember how often a message was given. */
 cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,
                                int attempt);
 
+/** It is not to be given before `due` (ms since 1970, our clock).
+ *  @return CC_EMPTY: it is gone. */
+cc_status cc_inbox_put_off(cc_inbox *inbox, const char *app, int64_t seq, int64_t due);
+
+/* Where a message lies, and what is known of it. */
+typedef struct cc_place {
+    int64_t seq;
+    int attempt; /* times it may have been given before                 */
+    int receipt; /* its server wants to know of the acknowledgement     */
+    char app[CC_APP_MAX + 1];
+    char server[CC_SERVER_MAX + 1];
+} cc_place;
+
 /** Where the message with this id lies.
  *  @return CC_OK; CC_EMPTY: it was here and is done with; CC_NOT_FOUND: never
  *          heard of it. */
-cc_status cc_inbox_find(cc_inbox *inbox, const char *id, char out_app[CC_APP_MAX + 1],
-                        int64_t *out_seq);
+cc_status cc_inbox_find(cc_inbox *inbox, const char *id, cc_place *out_place);
 
 typedef struct cc_stored {
     int64_t seq;
     const char *id;
     const char *server;
     int64_t expires; /* ms since 1970, our clock; 0: never                  */
+    int64_t due;     /* the same; not to be given before; 0: at once        */
     int attempt;     /* times it may have been given before                 */
+    int receipt;     /* its server wants to know of the acknowledgement     */
     cc_slice body;
     size_t head_len;
 } cc_stored;
 
 /**
  * Read the messages of `app` after `after`, oldest first, and mark them as
- * given, all in one transaction of its own.
+ * given, all in one transaction of its own. Those that are put off are read,
+ * too, but not marked.
+ * @param now   ms since 1970
  * @param each  called for each before the commit; the slices live until it
  *              returns
  * @return CC_OK; CC_EMPTY: there is none.
  */
-cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int limit,
-                        size_t max_bytes,
+cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int64_t now,
+                        int limit, size_t max_bytes,
                         void (*each)(void *baton, const cc_stored *stored), void *baton);
 
 /** Read one message again. `each` as above.
@@ -111,9 +130,62 @@ cc_status cc_inbox_apps(cc_inbox *inbox,
                         void (*each)(void *baton, const char *app, int64_t count),
                         void *baton);
 
+/* ---- the dead list ----------------------------------------------------- */
+
+typedef struct cc_dead {
+    int64_t number;     /* of this entry; greater than that of older ones    */
+    int64_t time;       /* ms since 1970, when it was put there              */
+    int64_t size;       /* bytes of what came                                */
+    int attempt;        /* times it may have been given before               */
+    const char *server; /* "": not known, as with the next two               */
+    const char *app;
+    const char *id;
+    const char *reason;
+    cc_slice raw; /* the object as it came; empty in a list            */
+} cc_dead;
+
 /** Put what cannot be used on the dead list; the oldest make room. */
 cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app, cc_slice id,
                         const char *why, cc_slice raw, int64_t now);
+
+/** Move a message from its application to the dead list.
+ *  @return CC_EMPTY: it is gone. */
+cc_status cc_inbox_reject(cc_inbox *inbox, const char *app, int64_t seq, const char *why,
+                          int64_t now);
+
+/** All of them, oldest first. The texts live until `each` returns, which may
+ *  change nothing. */
+cc_status cc_inbox_dead_list(cc_inbox *inbox,
+                             void (*each)(void *baton, const cc_dead *dead), void *baton);
+
+/** One of them, with what came. @return CC_EMPTY: it is not there. */
+cc_status cc_inbox_dead_get(cc_inbox *inbox, int64_t number,
+                            void (*each)(void *baton, const cc_dead *dead), void *baton);
+
+/** @return CC_EMPTY: it is not there. */
+cc_status cc_inbox_dead_remove(cc_inbox *inbox, int64_t number);
+
+/* ---- reports ----------------------------------------------------------- */
+
+/** Its server is to be told that this message was acknowledged. The oldest
+ *  reports make room; what could not be told for 30 days is forgotten. */
+cc_status cc_inbox_report_add(cc_inbox *inbox, const char *server, const char *id,
+                              int64_t now);
+
+typedef struct cc_reports {
+    size_t count;
+    int64_t last; /* number of the last one                              */
+    char ids[CC_REPORTS_MAX][CC_ID_MAX + 1];
+} cc_reports;
+
+/** The oldest that this server is to be told. @return CC_EMPTY: none. */
+cc_status cc_inbox_report_list(cc_inbox *inbox, const char *server,
+                               cc_reports *out_reports);
+
+/** It was told all up to the one with this number. */
+cc_status cc_inbox_report_remove(cc_inbox *inbox, const char *server, int64_t last);
+
+/* ---- gaps and names ---------------------------------------------------- */
 
 /** Remember that messages are missing; adds to a gap not yet acknowledged,
  *  which gets a new id by that. */

@@ -3,7 +3,7 @@
  *
  * What is found may be anything: another program's file, one of a newer
  * version, a torn one, one that somebody prepared. It is used only when its
- * header, its tables (word for word) and SQLite's own check are right;
+ * header, its tables (cc_inbox_schema.c) and SQLite's own check are right;
  * triggers and views are switched off. Until it is known to be an inbox,
  * nothing of it is changed.
  */
@@ -28,17 +28,6 @@ static const char *const statement_sql[] = {
 #undef CC_INBOX_SQL
 };
 
-static const struct table {
-    const char *name;
-    const char *columns;
-} tables[] = {
-#define CC_INBOX_TABLE(name, columns) { name, columns },
-    CC_INBOX_TABLES(CC_INBOX_TABLE)
-#undef CC_INBOX_TABLE
-};
-
-#define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
-
 static char *format_error(const char *path, const char *what)
 {
     cc_buffer text = { NULL, 0, 0 };
@@ -47,163 +36,20 @@ static char *format_error(const char *path, const char *what)
     return text.data;
 }
 
-/* The status of SQLite's last error while opening. */
-static cc_status open_status(sqlite3 *db)
-{
-    switch (sqlite3_errcode(db)) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return CC_IN_USE;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_FORMAT:
-        return CC_DAMAGED;
-    default:
-        return CC_STORAGE;
-    }
-}
-
-static cc_status execute(cc_inbox *inbox, const char *sql)
-{
-    if (sqlite3_exec(inbox->db, sql, NULL, NULL, NULL) == SQLITE_OK)
-        return CC_OK;
-    snprintf(inbox->error, sizeof(inbox->error), "%s", sqlite3_errmsg(inbox->db));
-    return open_status(inbox->db);
-}
-
-/* The number that a query answers with; INT64_MIN: none. */
-static cc_status query_number(cc_inbox *inbox, const char *sql, int64_t *out)
-{
-    sqlite3_stmt *statement = NULL;
-    cc_status status = CC_OK;
-
-    *out = INT64_MIN;
-    if (sqlite3_prepare_v2(inbox->db, sql, -1, &statement, NULL) == SQLITE_OK
-        && sqlite3_step(statement) == SQLITE_ROW)
-        *out = sqlite3_column_int64(statement, 0);
-    else
-        status = cc_inbox_fail(inbox);
-    if (status != CC_OK)
-        status = open_status(inbox->db);
-    sqlite3_finalize(statement);
-    return status;
-}
-
 static cc_status configure(cc_inbox *inbox)
 {
     sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     sqlite3_db_config(inbox->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    return execute(inbox, "PRAGMA locking_mode = EXCLUSIVE;"
-                          "PRAGMA cell_size_check = ON;"
-                          "PRAGMA synchronous = FULL;"
-                          "PRAGMA wal_autocheckpoint = 4000;"
-                          "PRAGMA journal_size_limit = 33554432;"
-                          "PRAGMA cache_size = -16384;"
-                          "PRAGMA temp_store = MEMORY;"
-                          "BEGIN EXCLUSIVE; COMMIT;");
-}
-
-static cc_status create_tables(cc_inbox *inbox)
-{
-    cc_buffer sql = { NULL, 0, 0 };
-    cc_status status;
-    size_t i;
-
-    cc_buffer_add_text(&sql, "BEGIN EXCLUSIVE;");
-    for (i = 0; i < TABLE_COUNT; i++)
-        cc_buffer_format(&sql, "CREATE TABLE %s%s;", tables[i].name, tables[i].columns);
-    cc_buffer_format(&sql, "PRAGMA application_id = %d;PRAGMA user_version = %d;COMMIT;",
-                     CC_INBOX_APPLICATION, CC_INBOX_VERSION);
-    status = execute(inbox, sql.data);
-    cc_buffer_clear(&sql);
-    return status;
-}
-
-static int is_expected_table(const char *sql)
-{
-    char expected[1024];
-    size_t i;
-
-    for (i = 0; i < TABLE_COUNT; i++) {
-        snprintf(expected, sizeof(expected), "CREATE TABLE %s%s", tables[i].name,
-                 tables[i].columns);
-        if (strcmp(sql, expected) == 0)
-            return 1;
-    }
-    return 0;
-}
-
-static cc_status check_tables(cc_inbox *inbox)
-{
-    sqlite3_stmt *statement = NULL;
-    size_t found = 0, unknown = 0;
-    int rv = SQLITE_ERROR;
-
-    if (sqlite3_prepare_v2(inbox->db,
-                           "SELECT sql FROM sqlite_schema"
-                           " WHERE name NOT LIKE 'sqlite_autoindex%'",
-                           -1, &statement, NULL)
-        == SQLITE_OK) {
-        while ((rv = sqlite3_step(statement)) == SQLITE_ROW) {
-            const char *sql = (const char *)sqlite3_column_text(statement, 0);
-
-            if (sql != NULL && is_expected_table(sql))
-                found++;
-            else
-                unknown++;
-        }
-    }
-    sqlite3_finalize(statement);
-    if (rv != SQLITE_DONE)
-        return open_status(inbox->db);
-    snprintf(inbox->error, sizeof(inbox->error), "its tables are not those of an inbox");
-    return found == TABLE_COUNT && unknown == 0 ? CC_OK : CC_DAMAGED;
-}
-
-static cc_status check_integrity(cc_inbox *inbox)
-{
-    sqlite3_stmt *statement = NULL;
-    cc_status status = CC_DAMAGED;
-    const char *text;
-
-    if (sqlite3_prepare_v2(inbox->db, "PRAGMA quick_check(1)", -1, &statement, NULL)
-            == SQLITE_OK
-        && sqlite3_step(statement) == SQLITE_ROW) {
-        text = (const char *)sqlite3_column_text(statement, 0);
-        snprintf(inbox->error, sizeof(inbox->error), "%s", text ? text : "");
-        if (text != NULL && strcmp(text, "ok") == 0)
-            status = CC_OK;
-    }
-    else {
-        snprintf(inbox->error, sizeof(inbox->error), "%s", sqlite3_errmsg(inbox->db));
-    }
-    sqlite3_finalize(statement);
-    return status;
-}
-
-/* What is in the file: nothing yet, an inbox, or something else. */
-static cc_status check_content(cc_inbox *inbox)
-{
-    int64_t application = 0, version = 0, objects = 0;
-    cc_status status;
-
-    status = query_number(inbox, "SELECT count(*) FROM sqlite_schema", &objects);
-    if (status == CC_OK)
-        status = query_number(inbox, "PRAGMA application_id", &application);
-    if (status == CC_OK)
-        status = query_number(inbox, "PRAGMA user_version", &version);
-    if (status != CC_OK)
-        return status;
-    if (objects == 0 && application == 0 && version == 0)
-        return create_tables(inbox);
-    if (application != CC_INBOX_APPLICATION)
-        return CC_NOT_PERMITTED;
-    if (version > CC_INBOX_VERSION)
-        return CC_NEWER;
-    status = check_tables(inbox);
-    return status == CC_OK ? check_integrity(inbox) : status;
+    return cc_schema_execute(inbox, "PRAGMA locking_mode = EXCLUSIVE;"
+                                    "PRAGMA cell_size_check = ON;"
+                                    "PRAGMA synchronous = FULL;"
+                                    "PRAGMA wal_autocheckpoint = 4000;"
+                                    "PRAGMA journal_size_limit = 33554432;"
+                                    "PRAGMA cache_size = -16384;"
+                                    "PRAGMA temp_store = MEMORY;"
+                                    "BEGIN EXCLUSIVE; COMMIT;");
 }
 
 static cc_status prepare_statements(cc_inbox *inbox)
@@ -267,7 +113,7 @@ static cc_status take_over(cc_inbox *inbox, const char *path)
                  strerror(errno));
         return CC_STORAGE;
     }
-    return execute(inbox, "PRAGMA journal_mode = WAL;");
+    return cc_schema_execute(inbox, "PRAGMA journal_mode = WAL;");
 }
 
 static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
@@ -284,7 +130,7 @@ static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
     else
         status = configure(inbox);
     if (status == CC_OK)
-        status = check_content(inbox);
+        status = cc_schema_open(inbox);
     if (status == CC_OK)
         status = take_over(inbox, path);
     if (status == CC_OK)

@@ -8,6 +8,10 @@
  *            time is over goes as a whole. A message that comes again has the
  *            same expiry and so falls into the same bucket.
  *   fresh    ids of the last transactions, not sorted into seen yet.
+ *   later    messages that were put off, and until when. A row goes with its
+ *            message; one whose time is over says nothing.
+ *   dead     the whole object as it came from the server.
+ *   report   ids that were acknowledged and of which the server is to be told.
  *   gap      id is new at each change: an acknowledgement of the former state
  *            does not hide what was added.
  */
@@ -23,23 +27,50 @@
 
 #define CC_INBOX_APPLICATION 0x636f6d63 /* "comc", in the file's header      */
 
+/* X(name, from, until, columns): the versions of the file that have it so;
+ * until 0: the present one. A table more: raise CC_INBOX_VERSION and give it a
+ * row here; a table that changes: end its row, give it another, and say in
+ * CC_INBOX_UPGRADES how the one becomes the other.                           */
 #define CC_INBOX_TABLES(X)                                                               \
-    X("message", "(app TEXT NOT NULL, seq INTEGER NOT NULL,"                             \
-                 " expires INTEGER NOT NULL, server TEXT NOT NULL, body BLOB NOT NULL,"  \
-                 " PRIMARY KEY(app, seq)) WITHOUT ROWID")                                \
-    X("given", "(app TEXT NOT NULL, seq INTEGER NOT NULL, size INTEGER NOT NULL,"        \
-               " state BLOB NOT NULL, PRIMARY KEY(app, seq)) WITHOUT ROWID")             \
-    X("fresh", "(number INTEGER PRIMARY KEY, ids BLOB NOT NULL)")                        \
-    X("cursor", "(server TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"                \
-                " WITHOUT ROWID")                                                        \
-    X("seen", "(day INTEGER NOT NULL, id TEXT NOT NULL,"                                 \
-              " server TEXT NOT NULL, PRIMARY KEY(day, id, server)) WITHOUT ROWID")      \
-    X("dead", "(seq INTEGER PRIMARY KEY, time INTEGER NOT NULL,"                         \
-              " size INTEGER NOT NULL, server TEXT NOT NULL, app TEXT NOT NULL,"         \
-              " id TEXT NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL)")            \
-    X("gap", "(app TEXT NOT NULL, server TEXT NOT NULL, id TEXT NOT NULL,"               \
-             " count INTEGER NOT NULL, PRIMARY KEY(app, server)) WITHOUT ROWID")         \
-    X("app", "(name TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID")
+    X("message", 1, 0,                                                                   \
+      "(app TEXT NOT NULL, seq INTEGER NOT NULL,"                                        \
+      " expires INTEGER NOT NULL, server TEXT NOT NULL, body BLOB NOT NULL,"             \
+      " PRIMARY KEY(app, seq)) WITHOUT ROWID")                                           \
+    X("given", 1, 0,                                                                     \
+      "(app TEXT NOT NULL, seq INTEGER NOT NULL, size INTEGER NOT NULL,"                 \
+      " state BLOB NOT NULL, PRIMARY KEY(app, seq)) WITHOUT ROWID")                      \
+    X("later", 2, 0,                                                                     \
+      "(app TEXT NOT NULL, seq INTEGER NOT NULL, due INTEGER NOT NULL,"                  \
+      " PRIMARY KEY(app, seq)) WITHOUT ROWID")                                           \
+    X("fresh", 1, 0, "(number INTEGER PRIMARY KEY, ids BLOB NOT NULL)")                  \
+    X("cursor", 1, 0,                                                                    \
+      "(server TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"                          \
+      " WITHOUT ROWID")                                                                  \
+    X("seen", 1, 0,                                                                      \
+      "(day INTEGER NOT NULL, id TEXT NOT NULL,"                                         \
+      " server TEXT NOT NULL, PRIMARY KEY(day, id, server)) WITHOUT ROWID")              \
+    X("dead", 1, 1,                                                                      \
+      "(seq INTEGER PRIMARY KEY, time INTEGER NOT NULL,"                                 \
+      " size INTEGER NOT NULL, server TEXT NOT NULL, app TEXT NOT NULL,"                 \
+      " id TEXT NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL)")                    \
+    X("dead", 2, 0,                                                                      \
+      "(seq INTEGER PRIMARY KEY, time INTEGER NOT NULL,"                                 \
+      " size INTEGER NOT NULL, server TEXT NOT NULL, app TEXT NOT NULL,"                 \
+      " id TEXT NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL,"                     \
+      " attempt INTEGER NOT NULL DEFAULT 0)")                                            \
+    X("report", 2, 0,                                                                    \
+      "(server TEXT NOT NULL, number INTEGER NOT NULL,"                                  \
+      " time INTEGER NOT NULL, id TEXT NOT NULL,"                                        \
+      " PRIMARY KEY(server, number)) WITHOUT ROWID")                                     \
+    X("gap", 1, 0,                                                                       \
+      "(app TEXT NOT NULL, server TEXT NOT NULL, id TEXT NOT NULL,"                      \
+      " count INTEGER NOT NULL, PRIMARY KEY(app, server)) WITHOUT ROWID")                \
+    X("app", 1, 0, "(name TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID")
+
+/* X(version, sql): from the version before. SQLite keeps the text of a table
+ * with the column put before its last bracket: the new row must say the same. */
+#define CC_INBOX_UPGRADES(X)                                                             \
+    X(2, "ALTER TABLE dead ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;")
 
 #define CC_INBOX_STATEMENTS(X)                                                           \
     X(BEGIN, "BEGIN IMMEDIATE")                                                          \
@@ -79,10 +110,26 @@
     X(SEEN_ALL, "SELECT id FROM seen")                                                   \
     X(SEEN_DAY, "SELECT min(day) FROM seen WHERE day > ?1")                              \
     X(SEEN_EXPIRE, "DELETE FROM seen WHERE day < ?1")                                    \
-    X(BURY, "INSERT INTO dead (time, size, server, app, id, reason, body)"               \
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                      \
+    X(LATER_SET, "INSERT OR REPLACE INTO later VALUES (?1, ?2, ?3)")                     \
+    X(LATER_GET, "SELECT due FROM later WHERE app = ?1 AND seq = ?2")                    \
+    X(LATER_REMOVE, "DELETE FROM later WHERE app = ?1 AND seq = ?2")                     \
+    X(LATER_TOTALS, "SELECT count(*), 0 FROM later")                                     \
+    X(BURY, "INSERT INTO dead (time, size, server, app, id, reason, body,"               \
+            " attempt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                         \
+    X(DEAD_LIST, "SELECT seq, time, size, server, app, id, reason, attempt"              \
+                 " FROM dead ORDER BY seq")                                              \
+    X(DEAD_GET, "SELECT seq, time, size, server, app, id, reason, attempt,"              \
+                " body FROM dead WHERE seq = ?1")                                        \
     X(DEAD_OLDEST, "SELECT seq, size FROM dead ORDER BY seq LIMIT 1")                    \
     X(DEAD_REMOVE, "DELETE FROM dead WHERE seq = ?1")                                    \
+    X(REPORT_ADD, "INSERT INTO report VALUES (?1, ?2, ?3, ?4)")                          \
+    X(REPORT_LIST, "SELECT number, id FROM report WHERE server = ?1"                     \
+                   " ORDER BY number LIMIT ?2")                                          \
+    X(REPORT_REMOVE, "DELETE FROM report WHERE server = ?1 AND number <= ?2")            \
+    X(REPORT_EXPIRE, "DELETE FROM report WHERE time < ?1")                               \
+    X(REPORT_TRIM, "DELETE FROM report WHERE number <= (SELECT number FROM"              \
+                   " report ORDER BY number LIMIT 1 OFFSET ?1)")                         \
+    X(REPORT_TOTALS, "SELECT count(*), coalesce(max(number), 0) FROM report")            \
     X(GAP_ADD, "INSERT INTO gap VALUES (?1, ?2, ?3, ?4) ON CONFLICT(app,"                \
                " server) DO UPDATE SET id = excluded.id, count = CASE WHEN"              \
                " count = 0 OR excluded.count = 0 THEN 0 ELSE min(count,"                 \
@@ -105,6 +152,9 @@ typedef struct cc_inbox_totals {
     int64_t bytes; /* of bodies                                       */
     int64_t dead;
     int64_t dead_bytes;
+    int64_t later; /* at least as many rows as `later` has            */
+    int64_t reports;
+    int64_t last_report; /* number of the newest                            */
     int64_t next_seq;
     int64_t next_expiry;
 } cc_inbox_totals;
@@ -128,6 +178,20 @@ sqlite3_stmt *cc_inbox_statement(cc_inbox *inbox, int statement);
 void cc_inbox_bind(sqlite3_stmt *statement, int index, cc_slice text);
 cc_slice cc_inbox_column(sqlite3_stmt *statement, int column);
 void cc_inbox_bind_text(sqlite3_stmt *statement, int index, const char *text);
+
+const char *cc_inbox_column_text(sqlite3_stmt *statement, int column);
+
+/* Two numbers that a query answers with. */
+cc_status cc_inbox_read_two(cc_inbox *inbox, int statement, int64_t *one, int64_t *two);
+
+/* cc_inbox_schema.c: make the tables, or check that they are those of an inbox
+ * and bring those of an older version up to date. CC_DAMAGED, CC_NEWER,
+ * CC_NOT_PERMITTED: it is another program's; CC_IN_USE, CC_STORAGE.           */
+cc_status cc_schema_open(cc_inbox *inbox);
+cc_status cc_schema_execute(cc_inbox *inbox, const char *sql);
+
+/* Forget the reports made before this time. */
+cc_status cc_inbox_report_expire(cc_inbox *inbox, int64_t before);
 
 /* Read the totals from the tables. */
 cc_status cc_inbox_count(cc_inbox *inbox);

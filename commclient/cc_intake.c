@@ -146,7 +146,7 @@ static cc_status store_batch(taking *t, const cc_batch *batch)
     cc_status status;
     size_t i;
 
-    status = cc_dispatch_begin(t->d);
+    status = cc_commit_begin(t->d);
     if (status != CC_OK)
         return status;
     status = take_gap(t, batch);
@@ -155,12 +155,8 @@ static cc_status store_batch(taking *t, const cc_batch *batch)
     if (status == CC_OK)
         status = cc_inbox_cursor_set(t->d->inbox, t->server, batch->cursor);
     if (status == CC_OK)
-        status = cc_dispatch_apply(t->d);
-    if (status != CC_OK) {
-        cc_inbox_rollback(t->d->inbox);
-        return status;
-    }
-    return cc_inbox_commit(t->d->inbox);
+        status = cc_commit_apply(t->d);
+    return cc_commit_end(t->d, status);
 }
 
 static void copy_to_watchers(const taking *t, const struct accepted *a)
@@ -181,13 +177,14 @@ static void hold_message(const taking *t, const struct accepted *a)
     char id[CC_ID_MAX + 1];
     cc_stored stored;
 
+    memset(&stored, 0, sizeof(stored));
     memcpy(id, a->envelope->id.data, a->envelope->id.len);
     id[a->envelope->id.len] = '\0';
     stored.seq = a->seq;
     stored.id = id;
     stored.server = t->server;
     stored.expires = a->expires;
-    stored.attempt = 0;
+    stored.receipt = a->envelope->receipt;
     stored.body = a->envelope->body;
     stored.head_len = a->envelope->head_len;
     cc_queue_append(t->d, a->app, &stored);
@@ -251,7 +248,7 @@ cc_status cc_dispatch_take(cc_dispatch *d, const char *server, const cc_batch *b
 
     memset(out_intake, 0, sizeof(*out_intake));
     status = store_batch(&t, batch);
-    cc_dispatch_applied(d, status);
+    cc_commit_applied(d, status);
     if (status != CC_OK) {
         forget_incoming(&t);
         return status;
@@ -274,11 +271,8 @@ cc_status cc_dispatch_take(cc_dispatch *d, const char *server, const cc_batch *b
 
 static cc_status finish(cc_dispatch *d, cc_status status)
 {
-    if (status == CC_OK)
-        status = cc_inbox_commit(d->inbox);
-    else
-        cc_inbox_rollback(d->inbox);
-    cc_dispatch_note(d, status);
+    status = cc_commit_end(d, status);
+    cc_commit_note(d, status);
     return status;
 }
 

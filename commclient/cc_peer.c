@@ -131,18 +131,21 @@ static void call_gap(void *baton, const cc_gap_notice *gap)
     send_buffer(baton, &line);
 }
 
-static void call_acked(void *baton, const char *id)
+static void call_settled(void *baton, cc_settled how, const char *id)
 {
+    static const char *const words[] = { "acked", "nacked", "rejected" };
     cc_peer *peer = baton;
 
-    add_text(peer->out, "{\"acked\":\"");
+    add_text(peer->out, "{\"");
+    add_text(peer->out, words[how]);
+    add_text(peer->out, "\":\"");
     add_text(peer->out, id);
     add_text(peer->out, "\"}\n");
     send_soon(peer);
 }
 
 static const cc_client_calls client_calls = { call_has_room, call_message, call_copy,
-                                              call_gap, call_acked };
+                                              call_gap, call_settled };
 
 /* ---- life ------------------------------------------------------------ */
 
@@ -282,10 +285,16 @@ static void subscribe(cc_peer *peer, const cc_command *command)
     cc_dispatch_ready(peer->client);
 }
 
-static void acknowledge(cc_peer *peer, const cc_command *command)
+static void settle(cc_peer *peer, const cc_command *command)
 {
-    cc_status status = cc_dispatch_acknowledge(peer->client, command->id);
+    cc_status status;
 
+    if (command->kind == CC_COMMAND_NACK)
+        status = cc_dispatch_put_off(peer->client, command->id, command->delay);
+    else if (command->kind == CC_COMMAND_REJECT)
+        status = cc_dispatch_reject(peer->client, command->id, NULL);
+    else
+        status = cc_dispatch_acknowledge(peer->client, command->id);
     if (status != CC_OK)
         send_error(peer, error_of(status), command->id);
 }
@@ -326,7 +335,9 @@ static void obey_line(cc_peer *peer, const char *data, size_t len)
         subscribe(peer, &command);
         break;
     case CC_COMMAND_ACK:
-        acknowledge(peer, &command);
+    case CC_COMMAND_NACK:
+    case CC_COMMAND_REJECT:
+        settle(peer, &command);
         break;
     case CC_COMMAND_STATUS:
         send_status(peer);

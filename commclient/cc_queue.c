@@ -16,6 +16,8 @@
 #define PENDING_MAX       1024       /* messages in memory not yet given     */
 #define PENDING_BYTES_MAX (2u << 20) /* bytes of their bodies                */
 #define LOAD_LEAST        256        /* messages read from the inbox at once */
+#define LATER_MAX         10000      /* messages put off; more: none is given */
+#define WAKE_MAX          60000      /* ms: the clock may be set meanwhile   */
 
 static uint32_t hash_bytes(const char *data, size_t len)
 {
@@ -48,6 +50,7 @@ cc_app *cc_queue_get_app(cc_dispatch *d, const char *name)
     app = cc_alloc(sizeof(*app));
     memcpy(app->name, name, len + 1);
     TAILQ_INIT(&app->pending);
+    TAILQ_INIT(&app->later);
     TAILQ_INIT(&app->gaps);
     TAILQ_INIT(&app->takers);
     TAILQ_INIT(&app->watchers);
@@ -152,6 +155,11 @@ static void unlink_message(cc_message *message)
         message->owner->count--;
         message->owner = NULL;
     }
+    else if (message->due > 0) {
+        TAILQ_REMOVE(&message->app->later, message, link);
+        message->app->later_count--;
+        message->due = 0;
+    }
     else {
         TAILQ_REMOVE(&message->app->pending, message, link);
         message->app->pending_count--;
@@ -172,27 +180,64 @@ int cc_queue_can_hold(const cc_app *app)
            && app->pending_count + (size_t)app->incoming < PENDING_MAX;
 }
 
+/* The latest comes last, as most do. */
+static void insert_later(cc_message *message, int64_t due)
+{
+    struct cc_messages *list = &message->app->later;
+    cc_message *place = TAILQ_LAST(list, cc_messages);
+
+    while (place != NULL && place->due > due)
+        place = TAILQ_PREV(place, cc_messages, link);
+    if (place != NULL)
+        TAILQ_INSERT_AFTER(list, place, message, link);
+    else
+        TAILQ_INSERT_HEAD(list, message, link);
+    message->due = due;
+    message->app->later_count++;
+}
+
+/* By the clock of the wall, as it is on the disk: so it is looked at again and
+ * again, and what a clock that was set back would put off for long is due. */
+static void set_due_timer(cc_dispatch *d, int64_t due, int64_t now)
+{
+    int64_t wait = due > now ? due - now : 0;
+
+    if (wait > WAKE_MAX)
+        wait = WAKE_MAX;
+    if (d->next_wake != 0 && d->next_wake <= now + wait && d->next_wake > now)
+        return;
+    d->next_wake = now + wait;
+    cc_commit_set_timer(d->due_timer, wait);
+}
+
 /* stored.attempt counts the times before: told is one more. */
 void cc_queue_append(cc_dispatch *d, cc_app *app, const cc_stored *stored)
 {
     cc_message *message = cc_alloc(sizeof(*message));
+    int64_t now = stored->due > 0 ? cc_time_now() : 0;
 
     message->app = app;
     message->seq = stored->seq;
     message->expires = stored->expires;
     message->attempt = stored->attempt + 1;
+    message->receipt = stored->receipt;
     message->body_len = stored->body.len;
     message->head_len = stored->head_len;
     memcpy(message->id, stored->id, strlen(stored->id) + 1);
     memcpy(message->server, stored->server, strlen(stored->server) + 1);
+    app->loaded = stored->seq;
+    add_to_table(d, message);
+    if (stored->due > now) {
+        insert_later(message, stored->due);
+        set_due_timer(d, stored->due, now);
+        return;
+    }
     if (app->pending_bytes < PENDING_BYTES_MAX) {
         message->body = cc_copy_bytes(stored->body.data, stored->body.len);
         app->pending_bytes += stored->body.len;
     }
     TAILQ_INSERT_TAIL(&app->pending, message, link);
     app->pending_count++;
-    app->loaded = stored->seq;
-    add_to_table(d, message);
 }
 
 /* Lists are nearly always appended to or prepended to in order. */
@@ -220,7 +265,7 @@ static void insert_given(struct cc_messages *list, cc_message *message)
 
 static void remember_attempt(cc_dispatch *d, const cc_message *message)
 {
-    cc_change *change = cc_dispatch_add_change(d, CC_CHANGE_ATTEMPT);
+    cc_change *change = cc_commit_add(d, CC_CHANGE_ATTEMPT);
 
     change->attempt = message->attempt;
     change->seq = message->seq;
@@ -247,6 +292,61 @@ void cc_queue_take_back(cc_dispatch *d, cc_subscription *subscription)
     }
 }
 
+/* ---- putting off --------------------------------------------------------- */
+
+void cc_queue_put_off(cc_dispatch *d, cc_message *message, int64_t due)
+{
+    cc_app *app = message->app;
+
+    if (message->owner != NULL)
+        message->attempt++;
+    unlink_message(message);
+    forget_body(message);
+    insert_later(message, due);
+    set_due_timer(d, due, cc_time_now());
+    cc_queue_pump(d, app);
+}
+
+static int is_due(const cc_message *message, int64_t now)
+{
+    return message->due <= now || message->due - now > CC_DELAY_MAX * (int64_t)1000;
+}
+
+static void wake_app(cc_dispatch *d, cc_app *app, int64_t now)
+{
+    cc_message *message;
+
+    while ((message = TAILQ_FIRST(&app->later)) != NULL && is_due(message, now)) {
+        unlink_message(message);
+        insert_sorted(&app->pending, message);
+        app->pending_count++;
+        remember_attempt(d, message);
+    }
+    cc_queue_pump(d, app);
+}
+
+void cc_queue_wake(cc_dispatch *d)
+{
+    int64_t now = cc_time_now(), next = INT64_MAX;
+    const cc_message *first;
+    cc_app *app;
+    int i;
+
+    d->next_wake = 0;
+    for (i = 0; i < CC_APP_BUCKETS; i++) {
+        for (app = d->apps[i]; app != NULL; app = app->next) {
+            if (TAILQ_EMPTY(&app->later))
+                continue;
+            wake_app(d, app, now);
+            first = TAILQ_FIRST(&app->later);
+            if (first != NULL && first->due < next)
+                next = first->due;
+        }
+    }
+    if (next != INT64_MAX)
+        set_due_timer(d, next, now);
+}
+
 /* What was loaded but not given is marked as it was before. */
 void cc_queue_forget(cc_dispatch *d, cc_app *app, cc_subscription *subscription)
 {
@@ -260,6 +360,8 @@ void cc_queue_forget(cc_dispatch *d, cc_app *app, cc_subscription *subscription)
         remember_attempt(d, message);
         cc_queue_drop(d, message);
     }
+    while ((message = TAILQ_FIRST(&app->later)) != NULL)
+        cc_queue_drop(d, message);
     while ((gap = TAILQ_FIRST(&app->gaps)) != NULL) {
         TAILQ_REMOVE(&app->gaps, gap, link);
         free(gap);
@@ -298,6 +400,21 @@ static int load_limit(const cc_app *app)
     return limit * 2 > LOAD_LEAST ? limit * 2 : LOAD_LEAST;
 }
 
+/* The reading failed: nothing above `loaded` is in memory. */
+static void unload(cc_dispatch *d, cc_app *app, int64_t loaded)
+{
+    cc_message *message, *next;
+
+    while (!TAILQ_EMPTY(&app->pending))
+        cc_queue_drop(d, TAILQ_FIRST(&app->pending));
+    for (message = TAILQ_FIRST(&app->later); message != NULL; message = next) {
+        next = TAILQ_NEXT(message, link);
+        if (message->seq > loaded)
+            cc_queue_drop(d, message);
+    }
+    app->loaded = loaded;
+}
+
 /* Fill memory from the inbox. 1: there is something now. What was acknowledged
  * must be gone from it before. */
 static int load_more(cc_dispatch *d, cc_app *app)
@@ -308,20 +425,18 @@ static int load_more(cc_dispatch *d, cc_app *app)
 
     if (!app->more || cc_dispatch_commit(d) != CC_OK)
         return 0;
-    status = cc_inbox_load(d->inbox, app->name, app->loaded, load_limit(app),
-                           PENDING_BYTES_MAX, append_loaded, &load);
+    status = cc_inbox_load(d->inbox, app->name, app->loaded, cc_time_now(),
+                           load_limit(app), PENDING_BYTES_MAX, append_loaded, &load);
     if (status == CC_OK) {
-        cc_dispatch_note(d, CC_OK);
+        cc_commit_note(d, CC_OK);
         return 1;
     }
     if (status == CC_EMPTY) {
         app->more = 0;
         return 0;
     }
-    while (!TAILQ_EMPTY(&app->pending))
-        cc_queue_drop(d, TAILQ_FIRST(&app->pending));
-    app->loaded = before;
-    cc_dispatch_note(d, status);
+    unload(d, app, before);
+    cc_commit_note(d, status);
     return 0;
 }
 
@@ -375,6 +490,8 @@ static cc_subscription *find_taker(const cc_app *app)
 {
     cc_subscription *s;
 
+    if (app->later_count >= LATER_MAX)
+        return NULL;
     TAILQ_FOREACH(s, &app->takers, of_app)
     {
         if (s->count < s->window && has_room(s))
@@ -411,7 +528,7 @@ static void give_gaps(cc_app *app)
 
 static void drop_expired(cc_dispatch *d, cc_message *message)
 {
-    cc_change *change = cc_dispatch_add_change(d, CC_CHANGE_REMOVE);
+    cc_change *change = cc_commit_add(d, CC_CHANGE_REMOVE);
 
     change->seq = message->seq;
     memcpy(change->app, message->app->name, sizeof(change->app));
@@ -445,7 +562,7 @@ void cc_queue_pump(cc_dispatch *d, cc_app *app)
             cc_queue_drop(d, message);
         }
         else {
-            cc_dispatch_note(d, status);
+            cc_commit_note(d, status);
             return;
         }
     }

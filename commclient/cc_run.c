@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WANTS_RECEIPT 0x80000000u /* in head_len of a record                  */
+
 /* ---- records --------------------------------------------------------- */
 
 static void pack_record(cc_buffer *body, const cc_envelope *envelope, int64_t expires)
 {
-    uint32_t head_len = (uint32_t)envelope->head_len;
+    uint32_t head_len =
+        (uint32_t)envelope->head_len | (envelope->receipt ? WANTS_RECEIPT : 0);
     uint8_t id_len = (uint8_t)envelope->id.len;
     uint32_t len = (uint32_t)(sizeof(expires) + sizeof(head_len) + sizeof(id_len) + id_len
                               + envelope->body.len);
@@ -89,7 +92,9 @@ static cc_status next_record(reading *r, cc_stored *out)
     out->server = r->server;
     out->attempt = (unsigned char)r->state.data[r->next++];
     out->body = record;
-    out->head_len = head_len;
+    out->head_len = head_len & ~WANTS_RECEIPT;
+    out->receipt = (head_len & WANTS_RECEIPT) != 0;
+    out->due = 0;
     return is_sound(out) ? CC_OK : CC_DAMAGED;
 }
 
@@ -231,6 +236,40 @@ static void set_state(cc_inbox *inbox, cc_run *run, int64_t seq, unsigned char s
     run->is_dirty = 1;
 }
 
+static cc_status forget_delay(cc_inbox *inbox, const char *app, int64_t seq)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_LATER_REMOVE];
+    cc_status status;
+
+    if (inbox->totals.later == 0)
+        return CC_OK;
+    cc_inbox_bind_text(statement, 1, app);
+    sqlite3_bind_int64(statement, 2, seq);
+    status = cc_inbox_run(inbox, CC_SQL_LATER_REMOVE);
+    if (status == CC_OK)
+        inbox->totals.later -= sqlite3_changes(inbox->db);
+    return status;
+}
+
+/* Until when it was put off; 0: it was not. */
+static cc_status read_delay(cc_inbox *inbox, const char *app, int64_t seq,
+                            int64_t *out_due)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_LATER_GET];
+    cc_status status;
+
+    *out_due = 0;
+    if (inbox->totals.later == 0)
+        return CC_OK;
+    cc_inbox_bind_text(statement, 1, app);
+    sqlite3_bind_int64(statement, 2, seq);
+    status = cc_inbox_step(inbox, CC_SQL_LATER_GET);
+    if (status == CC_OK)
+        *out_due = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
 cc_status cc_run_set(cc_inbox *inbox, const char *app, int64_t seq, unsigned char state)
 {
     cc_run *run;
@@ -241,7 +280,24 @@ cc_status cc_run_set(cc_inbox *inbox, const char *app, int64_t seq, unsigned cha
     if ((unsigned char)run->state.data[seq - run->first] == CC_RUN_DONE)
         return CC_EMPTY;
     set_state(inbox, run, seq, state);
-    return CC_OK;
+    return state == CC_RUN_DONE ? forget_delay(inbox, app, seq) : CC_OK;
+}
+
+cc_status cc_inbox_put_off(cc_inbox *inbox, const char *app, int64_t seq, int64_t due)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_LATER_SET];
+    cc_run *run;
+    cc_status status = find_run(inbox, app, seq, &run);
+
+    if (status != CC_OK)
+        return status;
+    if ((unsigned char)run->state.data[seq - run->first] == CC_RUN_DONE)
+        return CC_EMPTY;
+    cc_inbox_bind_text(statement, 1, app);
+    sqlite3_bind_int64(statement, 2, seq);
+    sqlite3_bind_int64(statement, 3, due);
+    inbox->totals.later++;
+    return cc_inbox_run(inbox, CC_SQL_LATER_SET);
 }
 
 /* ---- writing --------------------------------------------------------- */
@@ -334,6 +390,7 @@ cc_status cc_run_flush(cc_inbox *inbox)
 
 typedef struct loading {
     int64_t after;
+    int64_t now;
     int limit;
     size_t max_bytes;
     int count;
@@ -350,6 +407,20 @@ static int is_filled(const loading *l)
 static unsigned char one_more(int attempt)
 {
     return (unsigned char)(attempt < CC_RUN_ATTEMPTS ? attempt + 1 : CC_RUN_ATTEMPTS);
+}
+
+static cc_status hand_out(cc_inbox *inbox, const char *app, cc_stored *stored, loading *l)
+{
+    cc_status status = read_delay(inbox, app, stored->seq, &stored->due);
+
+    if (status != CC_OK)
+        return status;
+    if (stored->due - l->now > CC_DELAY_MAX * (int64_t)1000)
+        stored->due = 0;
+    l->each(l->baton, stored);
+    l->count++;
+    l->bytes += stored->body.len;
+    return CC_OK;
 }
 
 /* Hand out what of the run in this row is waiting, and mark it as given. */
@@ -369,10 +440,11 @@ static cc_status load_row(cc_inbox *inbox, sqlite3_stmt *statement, const char *
     while (!is_filled(l) && (status = next_record(&r, &stored)) == CC_OK) {
         if (stored.seq <= l->after || stored.attempt == CC_RUN_DONE)
             continue;
-        l->each(l->baton, &stored);
-        l->count++;
-        l->bytes += stored.body.len;
-        set_state(inbox, run, stored.seq, one_more(stored.attempt));
+        status = hand_out(inbox, app, &stored, l);
+        if (status != CC_OK)
+            return status;
+        if (stored.due <= l->now)
+            set_state(inbox, run, stored.seq, one_more(stored.attempt));
     }
     return status == CC_DAMAGED ? damaged(inbox) : CC_OK;
 }
@@ -393,11 +465,11 @@ static cc_status load_rows(cc_inbox *inbox, const char *app, loading *l)
     return status == CC_EMPTY ? CC_OK : status;
 }
 
-cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int limit,
-                        size_t max_bytes,
+cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int64_t now,
+                        int limit, size_t max_bytes,
                         void (*each)(void *baton, const cc_stored *stored), void *baton)
 {
-    loading l = { after, limit, max_bytes, 0, 0, each, baton };
+    loading l = { after, now, limit, max_bytes, 0, 0, each, baton };
     cc_status status = cc_inbox_begin(inbox);
 
     if (status != CC_OK)
@@ -458,24 +530,25 @@ static cc_status begin_reading_any(sqlite3_stmt *statement, reading *r, char *ou
 }
 
 /* CC_OK: it is in this row; CC_EMPTY: it is not. */
-static cc_status find_in_row(sqlite3_stmt *statement, const char *id, char *out_app,
-                             int64_t *out_seq)
+static cc_status find_in_row(sqlite3_stmt *statement, const char *id, cc_place *out)
 {
     cc_stored stored;
     reading r;
-    cc_status status = begin_reading_any(statement, &r, out_app);
+    cc_status status = begin_reading_any(statement, &r, out->app);
 
     while (status == CC_OK && (status = next_record(&r, &stored)) == CC_OK) {
         if (stored.attempt == CC_RUN_DONE || strcmp(stored.id, id) != 0)
             continue;
-        *out_seq = stored.seq;
+        out->seq = stored.seq;
+        out->attempt = stored.attempt;
+        out->receipt = stored.receipt;
+        memcpy(out->server, r.server, sizeof(out->server));
         return CC_OK;
     }
     return status;
 }
 
-cc_status cc_inbox_find(cc_inbox *inbox, const char *id, char out_app[CC_APP_MAX + 1],
-                        int64_t *out_seq)
+cc_status cc_inbox_find(cc_inbox *inbox, const char *id, cc_place *out_place)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_ALL];
     cc_status found = CC_EMPTY, status = cc_seen_find(inbox, id);
@@ -483,7 +556,7 @@ cc_status cc_inbox_find(cc_inbox *inbox, const char *id, char out_app[CC_APP_MAX
     if (status != CC_OK)
         return status == CC_EMPTY ? CC_NOT_FOUND : status;
     while (found == CC_EMPTY && (status = cc_inbox_step(inbox, CC_SQL_ALL)) == CC_OK)
-        found = find_in_row(statement, id, out_app, out_seq);
+        found = find_in_row(statement, id, out_place);
     sqlite3_reset(statement);
     if (found == CC_DAMAGED)
         return damaged(inbox);
@@ -510,6 +583,9 @@ static cc_status expire_row(cc_inbox *inbox, sqlite3_stmt *statement, int64_t no
             continue;
         if (stored.expires <= now) {
             set_state(inbox, run, stored.seq, CC_RUN_DONE);
+            status = forget_delay(inbox, app, stored.seq);
+            if (status != CC_OK)
+                return status;
             ++*dropped;
         }
         else if (earliest == 0 || stored.expires < earliest) {

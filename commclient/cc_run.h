@@ -16,6 +16,9 @@
  *   [ u32 bytes that follow | i64 expires | u32 head_len | u8 id length |
  *     id | body ]
  *
+ * The highest bit of head_len says that the server wants to be told when the
+ * message is acknowledged.
+ *
  * Runs that a transaction touches are held open until its commit, which
  * writes them, or its rollback, which forgets them.
  */

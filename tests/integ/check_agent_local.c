@@ -104,7 +104,10 @@ START_TEST(bad_lines_are_answered_and_the_connection_stays)
     ck_assert_str_eq(error_for(app, "\x80\xff"), "bad-json");
     ck_assert_str_eq(error_for(app, "[]"), "bad-json");
     ck_assert_str_eq(error_for(app, "{}"), "unknown-command");
-    ck_assert_str_eq(error_for(app, "{\"nack\":\"x\"}"), "unknown-command");
+    ck_assert_str_eq(error_for(app, "{\"colour\":\"x\"}"), "unknown-command");
+    ck_assert_str_eq(error_for(app, "{\"nack\":\"never\"}"), "unknown-id");
+    ck_assert_str_eq(error_for(app, "{\"nack\":\"x\",\"delay\":-1}"), "bad-delay");
+    ck_assert_str_eq(error_for(app, "{\"reject\":\"never\"}"), "unknown-id");
     ck_assert_str_eq(error_for(app, "{\"subscribe\":\"a b\"}"), "bad-name");
     ck_assert_str_eq(error_for(app, "{\"subscribe\":\"a\",\"window\":0}"), "bad-window");
     ck_assert_str_eq(error_for(app, "{\"ack\":\"never-heard-of\"}"), "unknown-id");

@@ -39,6 +39,22 @@ START_TEST(ack_is_read)
 }
 END_TEST
 
+START_TEST(nack_and_reject_are_read)
+{
+    ck_assert_str_eq(parse("{\"nack\":\"a\",\"delay\":30}"), "");
+    ck_assert_int_eq(command.kind, CC_COMMAND_NACK);
+    ck_assert_str_eq(command.id, "a");
+    ck_assert_int_eq(command.delay, 30);
+    ck_assert_str_eq(parse("{\"delay\":86400,\"nack\":\"b\"}"), "");
+    ck_assert_int_eq(command.delay, 86400);
+    ck_assert_str_eq(parse("{\"nack\":\"b\"}"), "");
+    ck_assert_int_eq(command.delay, 0);
+    ck_assert_str_eq(parse("{\"reject\":\"c\"}"), "");
+    ck_assert_int_eq(command.kind, CC_COMMAND_REJECT);
+    ck_assert_str_eq(command.id, "c");
+}
+END_TEST
+
 static const char *const wrong[][2] = {
     { "x", "bad-json" },
     { "{", "bad-json" },
@@ -47,8 +63,16 @@ static const char *const wrong[][2] = {
     { "{\"ack\":\"\x80\"}", "bad-json" },
     { "{\"subscribe\":\"a\",}", "bad-json" },
     { "{}", "unknown-command" },
-    { "{\"nack\":\"a\"}", "unknown-command" },
-    { "{\"reject\":\"a\"}", "unknown-command" },
+    { "{\"nack\":7}", "bad-command" },
+    { "{\"nack\":\"a\",\"delay\":-1}", "bad-delay" },
+    { "{\"nack\":\"a\",\"delay\":86401}", "bad-delay" },
+    { "{\"nack\":\"a\",\"delay\":1.5}", "bad-delay" },
+    { "{\"nack\":\"a\",\"delay\":\"1\"}", "bad-delay" },
+    { "{\"nack\":\"a\",\"delay\":null}", "bad-delay" },
+    { "{\"delay\":99999999999999999999999999,\"nack\":\"a\"}", "bad-delay" },
+    { "{\"nack\":\"a\",\"reject\":\"a\"}", "bad-command" },
+    { "{\"reject\":{}}", "bad-command" },
+    { "{\"delay\":1}", "unknown-command" },
     { "{\"publish\":{\"app\":\"a\"}}", "unknown-command" },
     { "{\"window\":16}", "unknown-command" },
     { "{\"subscribe\":\"a\",\"ack\":\"b\"}", "bad-command" },
@@ -85,6 +109,7 @@ int main(void)
 
     tcase_add_test(c, subscribe_is_read);
     tcase_add_test(c, ack_is_read);
+    tcase_add_test(c, nack_and_reject_are_read);
     tcase_add_loop_test(c, wrong_lines_say_what_is_wrong, 0,
                         (int)(sizeof(wrong) / sizeof(wrong[0])));
     suite_add_tcase(s, c);
