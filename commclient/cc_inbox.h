@@ -47,6 +47,12 @@ cc_status cc_inbox_open(const char *path, int64_t now, cc_inbox **out_inbox,
                         char **out_error);
 void cc_inbox_close(cc_inbox *inbox);
 
+/** Is the file, which must be there, one that cc_inbox_open() would use as it
+ *  is? Nothing is set aside or created.
+ *  @param out_error  text for the user, to be freed; NULL when CC_OK
+ *  @return as cc_inbox_open(), and CC_DAMAGED */
+cc_status cc_inbox_verify(const char *path, char **out_error);
+
 /** What went wrong last, for the log; never NULL. */
 const char *cc_inbox_error(const cc_inbox *inbox);
 

@@ -227,6 +227,23 @@ cc_status cc_inbox_open(const char *path, int64_t now, cc_inbox **out_inbox,
     return status;
 }
 
+cc_status cc_inbox_verify(const char *path, char **out_error)
+{
+    char detail[256] = "";
+    cc_inbox *inbox = NULL;
+    cc_status status;
+
+    *out_error = NULL;
+    status = check_file(path, out_error);
+    if (status == CC_OK)
+        status = try_open(path, &inbox, detail, sizeof(detail));
+    if (status == CC_OK)
+        cc_inbox_close(inbox);
+    else if (*out_error == NULL)
+        *out_error = format_error(path, describe(status, detail));
+    return status;
+}
+
 void cc_inbox_close(cc_inbox *inbox)
 {
     int i;

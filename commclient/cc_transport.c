@@ -305,6 +305,7 @@ static void fill_answer(cc_exchange *x, CURLcode code)
         answer->kind = CC_ANSWERED;
     else
         answer->kind = sent > 0 ? CC_CUT : CC_NO_CONNECTION;
+    answer->code = answer->kind == CC_ANSWERED ? 0 : (int)code;
     answer->error = x->error[0] != '\0' ? x->error : curl_easy_strerror(code);
 }
 
@@ -451,6 +452,8 @@ static void set_options(cc_exchange *x, const cc_poll *poll)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->error);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
+    if (poll->read_only)
+        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
     set_headers(x, poll);
     set_credentials(x, poll);
     set_security(x);

@@ -29,6 +29,7 @@ typedef struct cc_poll {
     int granted;          /* s that the server held the last time, or wait */
     const char *password; /* NULL: none                                    */
     const char *token;    /* NULL: none                                    */
+    int read_only;        /* GET: acknowledges nothing, cursor or not      */
 } cc_poll;
 
 typedef enum {
@@ -40,6 +41,7 @@ typedef enum {
 typedef struct cc_answer {
     cc_answer_kind kind;
     const char *error;              /* unless answered: text                         */
+    int code;                       /* unless answered: libcurl's, never 0           */
     long status;                    /* of HTTP                                       */
     char content_type[64];          /* lower case, without parameters                */
     char cursor[CC_CURSOR_MAX + 1]; /* Comm-Cursor, "": none                */

@@ -5,6 +5,7 @@
 #include "cc_compat.h"
 #include "ctl.h"
 #include "ctl_screen.h"
+#include "ctl_status_ask.h"
 #include "ctl_status_view.h"
 #include "ctl_text.h"
 #include "cc_time.h"
@@ -43,7 +44,7 @@ static struct json_object *parse_answer(cc_slice line)
 }
 
 /* A signal that ends all ends the waiting too, others do not. */
-static struct json_object *ask(ctl_connection *connection)
+struct json_object *ctl_status_ask(ctl_connection *connection)
 {
     int64_t until = cc_time_monotonic() + ANSWER_WAIT;
     struct json_object *status = NULL;
@@ -89,7 +90,7 @@ static int show(const char *socket, int as_json)
 
     if (rv != CTL_OK)
         return rv;
-    status = ask(&connection);
+    status = ctl_status_ask(&connection);
     ctl_disconnect(&connection);
     if (status == NULL) {
         ctl_complain("the agent on '%s' does not answer", socket);
@@ -124,7 +125,7 @@ static struct json_object *look(watching *w, char **out_error)
             ctl_connect_quietly(w->socket, &w->connection, out_error) == CTL_OK;
     if (!w->is_connected)
         return NULL;
-    status = ask(&w->connection);
+    status = ctl_status_ask(&w->connection);
     if (status == NULL) {
         *out_error = cc_copy("the agent went away");
         ctl_disconnect(&w->connection);

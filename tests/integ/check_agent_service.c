@@ -20,8 +20,7 @@
 
 #define EVENT_MS 20000
 
-static const char *directory;
-static char socket_path[108], notify_path[108], config[512];
+static char directory[80], socket_path[108], notify_path[108], config[512];
 static int notify; /* where the service manager listens                    */
 static pid_t pid;  /* of the agent; 0: none                                */
 
@@ -37,7 +36,7 @@ static int bind_unix(int type, const char *path)
 
 static void set_up(void)
 {
-    directory = reaper_temporary();
+    snprintf(directory, sizeof directory, "%s", reaper_temporary());
     snprintf(socket_path, sizeof socket_path, "%s/agent.sock", directory);
     snprintf(notify_path, sizeof notify_path, "%s/notify", directory);
     snprintf(config, sizeof config, "%s/c.conf", directory);
