@@ -64,9 +64,13 @@ static void write_app(void *baton, const cc_app_info *info)
     cc_buffer_add_json_text(apps->out, info->name);
     cc_buffer_format(apps->out,
                      ",\"subscribers\":%u,\"watchers\":%u,\"waiting\":%lld,"
-                     "\"unacknowledged\":%lld}",
+                     "\"unacknowledged\":%lld,\"dead\":%lld,\"bytes\":%lld",
                      info->subscribers, info->watchers, (long long)info->waiting,
-                     (long long)info->unacknowledged);
+                     (long long)info->unacknowledged, (long long)info->dead,
+                     (long long)info->bytes);
+    if (info->quota != INT64_MAX)
+        cc_buffer_format(apps->out, ",\"quota\":%lld", (long long)info->quota);
+    cc_buffer_add_text(apps->out, "}");
 }
 
 static void write_inbox(const cc_agent *agent, cc_buffer *out)

@@ -65,7 +65,7 @@ cc_change *cc_commit_add(cc_dispatch *d, cc_change_kind kind)
 /* What was removed before is not reported again. */
 static cc_status remove_message(cc_dispatch *d, const cc_change *change)
 {
-    cc_status status = cc_inbox_remove(d->inbox, change->app, change->seq);
+    cc_status status = cc_inbox_remove(d->inbox, change->app, change->seq, change->size);
 
     if (status == CC_OK && change->receipt)
         status = cc_inbox_report_add(d->inbox, change->server, change->id, cc_time_now());
@@ -82,8 +82,8 @@ static cc_status apply_change(cc_dispatch *d, const cc_change *change)
     case CC_CHANGE_PUT_OFF:
         return cc_inbox_put_off(d->inbox, change->app, change->seq, change->due);
     case CC_CHANGE_REJECT:
-        return cc_inbox_reject(d->inbox, change->app, change->seq, change->why,
-                               cc_time_now());
+        return cc_inbox_reject(d->inbox, change->app, change->seq, change->size,
+                               change->why, cc_time_now());
     case CC_CHANGE_GAP:
         return cc_inbox_gap_remove(d->inbox, change->id);
     case CC_CHANGE_NONE:

@@ -37,6 +37,7 @@ typedef struct cc_app_config {
     char **servers;      /* who may feed it                                 */
     size_t server_count; /* 0: not said                                     */
     int window;          /* of subscribers that do not name one             */
+    int64_t quota;       /* bytes of the inbox; 0: not said; INT64_MAX: none */
     unsigned line;
 } cc_app_config;
 
@@ -74,5 +75,9 @@ int cc_config_same_server(const cc_server_config *a, const cc_server_config *b);
 /** May this server feed this application? With one server it may feed all that
  *  say nothing; with several only those that name it. */
 int cc_config_may_feed(const cc_config *config, const char *server, const char *app);
+
+/** Bytes that this application may take of the inbox, with CC_INBOX_MESSAGE_COST
+ *  for each message: half of it when nothing is said. INT64_MAX: all it likes. */
+int64_t cc_config_quota(const cc_config *config, const char *app);
 
 #endif

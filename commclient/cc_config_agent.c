@@ -6,7 +6,6 @@
 #include "cc_paths.h"
 
 #define INBOX_MAX_DEFAULT   (256ll << 20)
-#define INBOX_MAX_MOST      (1ll << 40)
 #define MAX_MESSAGE_DEFAULT (8ll << 20)
 #define MAX_MESSAGE_MOST    (512ll << 20) /* SQLite keeps up to 1 GB in one piece */
 
@@ -23,7 +22,7 @@ static cc_status set_inbox(cc_config_parser *p, const char *value)
 static cc_status set_inbox_max(cc_config_parser *p, const char *value)
 {
     return cc_config_set_size(p, &p->config->inbox_max, value, "inbox_max",
-                              INBOX_MAX_MOST);
+                              CC_INBOX_MAX_MOST);
 }
 
 static cc_status set_max_message(cc_config_parser *p, const char *value)

@@ -37,7 +37,17 @@ static cc_status set_servers(cc_config_parser *p, const char *value)
     return CC_OK;
 }
 
-static const cc_config_key app_keys[] = { { "servers", set_servers },
+static cc_status set_quota(cc_config_parser *p, const char *value)
+{
+    if (strcmp(value, "none") == 0) {
+        last_app(p)->quota = INT64_MAX;
+        return CC_OK;
+    }
+    return cc_config_set_size(p, &last_app(p)->quota, value, "quota", CC_INBOX_MAX_MOST);
+}
+
+static const cc_config_key app_keys[] = { { "quota", set_quota },
+                                          { "servers", set_servers },
                                           { "window", set_window },
                                           { NULL, NULL } };
 
@@ -72,6 +82,11 @@ cc_status cc_config_app_check(cc_config_parser *p, const cc_app_config *app)
             return cc_config_fail(p, "[app %s] names server '%s', which has no section",
                                   app->name, app->servers[i]);
     }
+    if (app->quota > p->config->inbox_max && app->quota != INT64_MAX)
+        return cc_config_fail(p,
+                              "[app %s] has a quota above inbox_max: up to that, or none,"
+                              " is allowed",
+                              app->name);
     return CC_OK;
 }
 
@@ -82,6 +97,13 @@ void cc_config_app_clear(cc_app_config *app)
     for (i = 0; i < app->server_count; i++)
         free(app->servers[i]);
     free(app->servers);
+}
+
+int64_t cc_config_quota(const cc_config *config, const char *app)
+{
+    const cc_app_config *found = cc_config_find_app(config, app);
+
+    return found != NULL && found->quota > 0 ? found->quota : config->inbox_max / 2;
 }
 
 int cc_config_may_feed(const cc_config *config, const char *server, const char *app)

@@ -12,6 +12,8 @@
 #include "cc_compat.h"
 #include "cc_config.h"
 
+#define CC_INBOX_MAX_MOST (1ll << 40) /* bytes                              */
+
 #include <stdio.h>
 
 typedef struct cc_config_parser cc_config_parser;

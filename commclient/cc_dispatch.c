@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cc_dispatch.c - clients, subscriptions, upkeep and numbers.
+ * cc_dispatch.c - clients, subscriptions and upkeep.
  *
  * Batches from servers are cc_intake.c, giving messages is cc_queue.c, what
  * becomes of them then cc_settle.c, and the commits cc_commit.c.
@@ -25,6 +25,7 @@ static void on_expiry_timer(evutil_socket_t descriptor, short what, void *baton)
     (void)descriptor;
     (void)what;
     cc_commit_set_timer(d->expiry_timer, EXPIRY_STEP);
+    cc_quota_look(d);
     if (now < cc_inbox_next_expiry(d->inbox) && llabs(now - d->last_expiry) < EXPIRY_ALL)
         return;
     d->last_expiry = now;
@@ -81,6 +82,7 @@ void cc_dispatch_destroy(cc_dispatch *d)
     event_free(d->expiry_timer);
     event_free(d->due_timer);
     cc_commit_clear(d);
+    cc_quota_clear(d);
     free(d->table);
     free(d->accepted);
     free(d);
@@ -230,64 +232,4 @@ int cc_dispatch_is_damaged(const cc_dispatch *d)
 const char *cc_dispatch_error(const cc_dispatch *d)
 {
     return cc_inbox_error(d->inbox);
-}
-
-typedef struct apps_baton {
-    cc_dispatch *dispatch;
-    void (*each)(void *baton, const cc_app_info *info);
-    void *baton;
-} apps_baton;
-
-static void fill_info(const cc_app *app, int64_t stored, cc_app_info *info)
-{
-    const cc_subscription *s;
-
-    TAILQ_FOREACH(s, &app->takers, of_app)
-    {
-        info->subscribers++;
-        info->unacknowledged += s->count;
-    }
-    TAILQ_FOREACH(s, &app->watchers, of_app)
-    info->watchers++;
-    info->waiting = stored - info->unacknowledged;
-    if (info->waiting < 0)
-        info->waiting = 0;
-}
-
-static void report_stored(void *baton, const char *name, int64_t count)
-{
-    apps_baton *report = baton;
-    cc_app *app = cc_queue_find_app(report->dispatch, name, strlen(name));
-    cc_app_info info;
-
-    memset(&info, 0, sizeof(info));
-    info.name = name;
-    info.waiting = count;
-    if (app != NULL) {
-        fill_info(app, count, &info);
-        app->touched = 1;
-    }
-    report->each(report->baton, &info);
-}
-
-void cc_dispatch_apps(cc_dispatch *d, void (*each)(void *baton, const cc_app_info *info),
-                      void *baton)
-{
-    apps_baton report = { d, each, baton };
-    cc_app_info info;
-    cc_app *app;
-    int i;
-
-    cc_inbox_apps(d->inbox, report_stored, &report);
-    for (i = 0; i < CC_APP_BUCKETS; i++) {
-        for (app = d->apps[i]; app != NULL; app = app->next) {
-            if (!app->touched) {
-                memset(&info, 0, sizeof(info));
-                info.name = app->name;
-                fill_info(app, 0, &info);
-                each(baton, &info);
-            }
-            app->touched = 0;
-        }
-    }
 }

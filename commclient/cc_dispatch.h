@@ -197,9 +197,13 @@ typedef struct cc_app_info {
     unsigned watchers;
     int64_t waiting;        /* not given to anybody now                     */
     int64_t unacknowledged; /* given, not acknowledged                      */
+    int64_t dead;           /* on the dead list                             */
+    int64_t bytes;          /* of the inbox, with CC_INBOX_MESSAGE_COST     */
+    int64_t quota;          /* of them; INT64_MAX: none                     */
 } cc_app_info;
 
-/** Every application that has messages, subscribers or watchers. */
+/** Every application that is known, by name: has a section, has ever subscribed,
+ *  has messages here or on the dead list, has watchers. */
 void cc_dispatch_apps(cc_dispatch *dispatch,
                       void (*each)(void *baton, const cc_app_info *info), void *baton);
 

@@ -109,8 +109,9 @@ typedef struct cc_change {
     int attempt;
     int receipt; /* REMOVE: report it to the server      */
     int64_t seq;
-    int64_t due; /* PUT_OFF: ms since 1970               */
-    char *why;   /* REJECT; owned                        */
+    int64_t size; /* REMOVE, REJECT: bytes of the body    */
+    int64_t due;  /* PUT_OFF: ms since 1970               */
+    char *why;    /* REJECT; owned                        */
     char app[CC_APP_MAX + 1];
     char id[CC_ID_MAX + 1];
     char server[CC_SERVER_MAX + 1];
@@ -131,10 +132,13 @@ struct cc_dispatch {
     size_t change_count, change_room;
     struct accepted *accepted; /* of the batch being taken             */
     size_t accepted_room;
-    int64_t commit_begun; /* ms, monotonic                                  */
-    int64_t commit_cost;  /* ms that the last commit took                    */
-    int64_t last_commit;  /* ms, monotonic                        */
-    int64_t last_expiry;  /* ms, wall clock                       */
+    struct cc_shed *shed; /* messages that go with this transaction, over a quota   */
+    size_t shed_count, shed_room;
+    struct cc_overflow *overflows; /* applications over their quota                */
+    int64_t commit_begun;          /* ms, monotonic                                  */
+    int64_t commit_cost;           /* ms that the last commit took                    */
+    int64_t last_commit;           /* ms, monotonic                        */
+    int64_t last_expiry;           /* ms, wall clock                       */
     void (*report_call)(void *baton, const char *server);
     void *report_baton;
     int64_t rejects_said; /* ms, monotonic: the last line about them        */
@@ -151,6 +155,9 @@ void cc_queue_release_app(cc_dispatch *d, cc_app *app);
 int cc_queue_can_hold(const cc_app *app);
 void cc_queue_append(cc_dispatch *d, cc_app *app, const cc_stored *stored);
 cc_message *cc_queue_find(cc_dispatch *d, const char *id, const cc_client *client);
+/** That one of two with the same id. */
+cc_message *cc_queue_find_seq(cc_dispatch *d, const char *app, const char *id,
+                              int64_t seq);
 /** Take it out of all lists and free it. */
 void cc_queue_drop(cc_dispatch *d, cc_message *message);
 /** All that this subscription was given is to be given again, to others. */
@@ -182,5 +189,14 @@ void cc_commit_note(cc_dispatch *d, cc_status status);
 void cc_commit_set_timer(struct event *timer, int64_t ms);
 void cc_commit_on_timer(int descriptor, short what, void *dispatch);
 void cc_commit_clear(cc_dispatch *d);
+
+/* cc_quota.c */
+/** Within a transaction: remove of this application what is over its quota. */
+cc_status cc_quota_enforce(cc_dispatch *d, const char *app);
+/** The transaction was committed, or not. */
+void cc_quota_end(cc_dispatch *d, cc_status status);
+/** Say which applications are within their quota again. */
+void cc_quota_look(cc_dispatch *d);
+void cc_quota_clear(cc_dispatch *d);
 
 #endif

@@ -84,6 +84,7 @@ cc_status cc_inbox_commit(cc_inbox *inbox)
         return status;
     }
     cc_seen_committed(inbox);
+    cc_usage_committed(&inbox->usage);
     return CC_OK;
 }
 
@@ -94,6 +95,7 @@ void cc_inbox_rollback(cc_inbox *inbox)
     sqlite3_reset(inbox->statements[CC_SQL_ROLLBACK]);
     cc_run_forget(inbox);
     cc_seen_rolled_back(inbox);
+    cc_usage_rolled_back(&inbox->usage);
     inbox->totals = inbox->committed;
 }
 
@@ -110,12 +112,6 @@ cc_status cc_inbox_read_two(cc_inbox *inbox, int which, int64_t *one, int64_t *t
     return status;
 }
 
-static void add_up(void *baton, const char *app, int64_t count)
-{
-    (void)app;
-    *(int64_t *)baton += count;
-}
-
 cc_status cc_inbox_count(cc_inbox *inbox)
 {
     cc_inbox_totals *totals = &inbox->totals;
@@ -128,7 +124,7 @@ cc_status cc_inbox_count(cc_inbox *inbox)
         status = cc_inbox_read_two(inbox, CC_SQL_DEAD_TOTALS, &totals->dead,
                                    &totals->dead_bytes);
     if (status == CC_OK)
-        status = cc_inbox_apps(inbox, add_up, &totals->messages);
+        status = cc_run_count(inbox);
     if (status == CC_OK)
         status = cc_inbox_read_two(inbox, CC_SQL_LATER_TOTALS, &totals->later, &ignored);
     if (status == CC_OK)
@@ -228,52 +224,40 @@ cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *e
                       attempt, out_seq);
 }
 
-cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq)
+/* ---- what applications take ------------------------------------------- */
+
+static void report_usage(const cc_usage_entry *entry, cc_app_usage *out)
 {
-    return cc_run_set(inbox, app, seq, CC_RUN_DONE);
+    out->app = entry->app;
+    out->messages = entry->messages;
+    out->bytes = entry->bytes + entry->messages * CC_INBOX_MESSAGE_COST;
 }
 
-cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq, int attempt)
+void cc_inbox_app_usage(const cc_inbox *inbox, const char *app, cc_app_usage *out_usage)
 {
-    unsigned char state =
-        (unsigned char)(attempt < CC_RUN_ATTEMPTS ? attempt : CC_RUN_ATTEMPTS);
-    cc_status status = cc_run_set(inbox, app, seq, state);
+    const cc_usage_entry *entry = cc_usage_find(&inbox->usage, app);
 
-    return status == CC_EMPTY ? CC_OK : status;
+    memset(out_usage, 0, sizeof(*out_usage));
+    out_usage->app = app;
+    if (entry != NULL)
+        report_usage(entry, out_usage);
 }
 
-static int64_t count_waiting(cc_slice state)
+void cc_inbox_apps(const cc_inbox *inbox,
+                   void (*each)(void *baton, const cc_app_usage *usage), void *baton)
 {
-    int64_t count = 0;
+    const cc_usage_entry *entry;
+    cc_app_usage usage;
     size_t i;
 
-    for (i = 0; i < state.len; i++)
-        count += (unsigned char)state.data[i] != CC_RUN_DONE;
-    return count;
-}
-
-cc_status cc_inbox_apps(cc_inbox *inbox,
-                        void (*each)(void *baton, const char *app, int64_t count),
-                        void *baton)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_STATES];
-    char app[CC_APP_MAX + 1] = "";
-    int64_t count = 0;
-    cc_status status;
-
-    while ((status = cc_inbox_step(inbox, CC_SQL_STATES)) == CC_OK) {
-        if (strcmp(app, cc_inbox_column_text(statement, 1)) != 0) {
-            if (count > 0)
-                each(baton, app, count);
-            snprintf(app, sizeof(app), "%s", cc_inbox_column_text(statement, 1));
-            count = 0;
+    for (i = 0; i < CC_USAGE_BUCKETS; i++) {
+        for (entry = inbox->usage.buckets[i]; entry != NULL; entry = entry->next) {
+            if (entry->messages == 0)
+                continue;
+            report_usage(entry, &usage);
+            each(baton, &usage);
         }
-        count += count_waiting(cc_inbox_column(statement, 0));
     }
-    if (count > 0)
-        each(baton, app, count);
-    sqlite3_reset(statement);
-    return status == CC_EMPTY ? CC_OK : status;
 }
 
 /* ---- gaps ------------------------------------------------------------ */
@@ -344,6 +328,18 @@ cc_status cc_inbox_app_add(cc_inbox *inbox, const char *app)
 
     cc_inbox_bind_text(statement, 1, app);
     return cc_inbox_run(inbox, CC_SQL_APP_ADD);
+}
+
+cc_status cc_inbox_app_names(cc_inbox *inbox, void (*each)(void *baton, const char *app),
+                             void *baton)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_APP_NAMES];
+    cc_status status;
+
+    while ((status = cc_inbox_step(inbox, CC_SQL_APP_NAMES)) == CC_OK)
+        each(baton, cc_inbox_column_text(statement, 0));
+    sqlite3_reset(statement);
+    return status == CC_EMPTY ? CC_OK : status;
 }
 
 /* ---- expiry ---------------------------------------------------------- */

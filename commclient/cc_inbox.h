@@ -76,8 +76,10 @@ cc_status cc_inbox_cursor_set(cc_inbox *inbox, const char *server, cc_slice curs
 cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
                        int64_t skew, int64_t now, int attempt, int64_t *out_seq);
 
-/** Forget a message that is done with. @return CC_EMPTY: it is gone already. */
-cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq);
+/** Forget a message that is done with.
+ *  @param size  bytes of its body
+ *  @return CC_EMPTY: it is gone already. */
+cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq, int64_t size);
 
 /** Remember how often a message was given. */
 cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq,
@@ -90,8 +92,9 @@ cc_status cc_inbox_put_off(cc_inbox *inbox, const char *app, int64_t seq, int64_
 /* Where a message lies, and what is known of it. */
 typedef struct cc_place {
     int64_t seq;
-    int attempt; /* times it may have been given before                 */
-    int receipt; /* its server wants to know of the acknowledgement     */
+    int64_t size; /* bytes of its body                                   */
+    int attempt;  /* times it may have been given before                 */
+    int receipt;  /* its server wants to know of the acknowledgement     */
     char app[CC_APP_MAX + 1];
     char server[CC_SERVER_MAX + 1];
 } cc_place;
@@ -131,10 +134,26 @@ cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int64_t
 cc_status cc_inbox_read(cc_inbox *inbox, const char *app, int64_t seq,
                         void (*each)(void *baton, const cc_stored *stored), void *baton);
 
+/* What an application takes of the inbox. */
+typedef struct cc_app_usage {
+    const char *app;
+    int64_t messages; /* that are not done with                           */
+    int64_t bytes;    /* with CC_INBOX_MESSAGE_COST for each              */
+} cc_app_usage;
+
+void cc_inbox_app_usage(const cc_inbox *inbox, const char *app, cc_app_usage *out_usage);
+
 /** Call `each` for every application that has messages here. */
-cc_status cc_inbox_apps(cc_inbox *inbox,
-                        void (*each)(void *baton, const char *app, int64_t count),
-                        void *baton);
+void cc_inbox_apps(const cc_inbox *inbox,
+                   void (*each)(void *baton, const cc_app_usage *usage), void *baton);
+
+/**
+ * Remove the oldest messages of an application until it takes no more than
+ * `most` bytes. Those added in the same transaction stay.
+ * @param drop  asked for each; 0: this one stays
+ */
+cc_status cc_inbox_shed(cc_inbox *inbox, const char *app, int64_t most,
+                        int (*drop)(void *baton, const cc_stored *stored), void *baton);
 
 /* ---- the dead list ----------------------------------------------------- */
 
@@ -155,14 +174,20 @@ cc_status cc_inbox_bury(cc_inbox *inbox, const char *server, cc_slice app, cc_sl
                         const char *why, cc_slice raw, int64_t now);
 
 /** Move a message from its application to the dead list.
+ *  @param size  bytes of its body
  *  @return CC_EMPTY: it is gone. */
-cc_status cc_inbox_reject(cc_inbox *inbox, const char *app, int64_t seq, const char *why,
-                          int64_t now);
+cc_status cc_inbox_reject(cc_inbox *inbox, const char *app, int64_t seq, int64_t size,
+                          const char *why, int64_t now);
 
 /** All of them, oldest first. The texts live until `each` returns, which may
  *  change nothing. */
 cc_status cc_inbox_dead_list(cc_inbox *inbox,
                              void (*each)(void *baton, const cc_dead *dead), void *baton);
+
+/** How many of each application there are. */
+cc_status cc_inbox_dead_apps(cc_inbox *inbox,
+                             void (*each)(void *baton, const char *app, int64_t count),
+                             void *baton);
 
 /** One of them, with what came. @return CC_EMPTY: it is not there. */
 cc_status cc_inbox_dead_get(cc_inbox *inbox, int64_t number,
@@ -208,6 +233,9 @@ cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
 
 /** Remember that this application has subscribed. */
 cc_status cc_inbox_app_add(cc_inbox *inbox, const char *app);
+/** All that have. */
+cc_status cc_inbox_app_names(cc_inbox *inbox, void (*each)(void *baton, const char *app),
+                             void *baton);
 
 /** Drop messages and ids whose time is over. In a transaction of its own.
  *  @param out_dropped  messages that went unread */

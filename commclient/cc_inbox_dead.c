@@ -112,11 +112,11 @@ static void bury_stored(void *baton, const cc_stored *stored)
     cc_buffer_clear(&raw);
 }
 
-cc_status cc_inbox_reject(cc_inbox *inbox, const char *app, int64_t seq, const char *why,
-                          int64_t now)
+cc_status cc_inbox_reject(cc_inbox *inbox, const char *app, int64_t seq, int64_t size,
+                          const char *why, int64_t now)
 {
     rejecting r = { inbox, app, why, now, CC_OK };
-    cc_status status = cc_inbox_remove(inbox, app, seq);
+    cc_status status = cc_inbox_remove(inbox, app, seq, size);
 
     if (status != CC_OK)
         return status;
@@ -151,6 +151,20 @@ cc_status cc_inbox_dead_list(cc_inbox *inbox,
         read_row(statement, &dead);
         each(baton, &dead);
     }
+    sqlite3_reset(statement);
+    return status == CC_EMPTY ? CC_OK : status;
+}
+
+cc_status cc_inbox_dead_apps(cc_inbox *inbox,
+                             void (*each)(void *baton, const char *app, int64_t count),
+                             void *baton)
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_DEAD_APPS];
+    cc_status status;
+
+    while ((status = cc_inbox_step(inbox, CC_SQL_DEAD_APPS)) == CC_OK)
+        each(baton, cc_inbox_column_text(statement, 0),
+             sqlite3_column_int64(statement, 1));
     sqlite3_reset(statement);
     return status == CC_EMPTY ? CC_OK : status;
 }

@@ -145,6 +145,7 @@ static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
         return status;
     }
     inbox->committed = inbox->totals;
+    cc_usage_committed(&inbox->usage);
     inbox->error[0] = '\0';
     *out_inbox = inbox;
     return CC_OK;
@@ -256,5 +257,6 @@ void cc_inbox_close(cc_inbox *inbox)
     cc_run_forget(inbox);
     free(inbox->runs.list);
     cc_seen_close(inbox);
+    cc_usage_clear(&inbox->usage);
     free(inbox);
 }

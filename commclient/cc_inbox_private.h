@@ -22,6 +22,7 @@
 #include "cc_inbox.h"
 #include "cc_run.h"
 #include "cc_seen.h"
+#include "cc_usage.h"
 
 #include <sqlite3.h>
 
@@ -78,7 +79,10 @@
     X(ROLLBACK, "ROLLBACK")                                                              \
     X(TOTALS, "SELECT coalesce(sum(size), 0), coalesce(max(seq), 0) FROM"                \
               " given")                                                                  \
-    X(STATES, "SELECT state, app FROM given ORDER BY app")                               \
+    X(STATES, "SELECT seq, app, size, state FROM given")                                 \
+    X(ROW, "SELECT m.seq, m.server, m.body, g.size, g.state FROM message"                \
+           " m JOIN given g ON g.app = m.app AND g.seq = m.seq WHERE"                    \
+           " m.app = ?1 AND m.seq = ?2")                                                 \
     X(DEAD_TOTALS, "SELECT count(*), coalesce(sum(size), 0) FROM dead")                  \
     X(CURSOR_GET, "SELECT value FROM cursor WHERE server = ?1")                          \
     X(CURSOR_SET, "INSERT OR REPLACE INTO cursor VALUES (?1, ?2)")                       \
@@ -118,6 +122,7 @@
             " attempt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                         \
     X(DEAD_LIST, "SELECT seq, time, size, server, app, id, reason, attempt"              \
                  " FROM dead ORDER BY seq")                                              \
+    X(DEAD_APPS, "SELECT app, count(*) FROM dead GROUP BY app")                          \
     X(DEAD_GET, "SELECT seq, time, size, server, app, id, reason, attempt,"              \
                 " body FROM dead WHERE seq = ?1")                                        \
     X(DEAD_OLDEST, "SELECT seq, size FROM dead ORDER BY seq LIMIT 1")                    \
@@ -164,6 +169,7 @@ struct cc_inbox {
     sqlite3_stmt *statements[CC_SQL_COUNT];
     cc_inbox_totals totals;    /* as they are now                            */
     cc_inbox_totals committed; /* as they were at the last commit            */
+    cc_usage usage;            /* of each application                         */
     cc_runs runs;              /* of the transaction                          */
     cc_fresh fresh;            /* ids not sorted into the table yet           */
     char error[256];

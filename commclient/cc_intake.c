@@ -141,6 +141,29 @@ static cc_status take_gap(taking *t, const cc_batch *batch)
     return status;
 }
 
+static int is_same(cc_slice a, cc_slice b)
+{
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+/* Of the applications that got something; after the acknowledgements. */
+static cc_status enforce_quotas(taking *t)
+{
+    const struct accepted *a = t->d->accepted;
+    char app[CC_APP_MAX + 1];
+    cc_status status = CC_OK;
+    size_t i;
+
+    for (i = 0; i < t->count && status == CC_OK; i++) {
+        if (i > 0 && is_same(a[i].envelope->app, a[i - 1].envelope->app))
+            continue;
+        memcpy(app, a[i].envelope->app.data, a[i].envelope->app.len);
+        app[a[i].envelope->app.len] = '\0';
+        status = cc_quota_enforce(t->d, app);
+    }
+    return status;
+}
+
 static cc_status store_batch(taking *t, const cc_batch *batch)
 {
     cc_status status;
@@ -156,6 +179,8 @@ static cc_status store_batch(taking *t, const cc_batch *batch)
         status = cc_inbox_cursor_set(t->d->inbox, t->server, batch->cursor);
     if (status == CC_OK)
         status = cc_commit_apply(t->d);
+    if (status == CC_OK)
+        status = enforce_quotas(t);
     return cc_commit_end(t->d, status);
 }
 
@@ -249,6 +274,7 @@ cc_status cc_dispatch_take(cc_dispatch *d, const char *server, const cc_batch *b
     memset(out_intake, 0, sizeof(*out_intake));
     status = store_batch(&t, batch);
     cc_commit_applied(d, status);
+    cc_quota_end(d, status);
     if (status != CC_OK) {
         forget_incoming(&t);
         return status;

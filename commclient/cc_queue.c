@@ -137,6 +137,17 @@ cc_message *cc_queue_find(cc_dispatch *d, const char *id, const cc_client *clien
     return found;
 }
 
+cc_message *cc_queue_find_seq(cc_dispatch *d, const char *app, const char *id,
+                              int64_t seq)
+{
+    cc_message *message = d->buckets > 0 ? *bucket_of(d, id) : NULL;
+
+    while (message != NULL
+           && (message->seq != seq || strcmp(message->app->name, app) != 0))
+        message = message->next;
+    return message;
+}
+
 /* ---- messages -------------------------------------------------------- */
 
 static void forget_body(cc_message *message)
@@ -531,6 +542,7 @@ static void drop_expired(cc_dispatch *d, cc_message *message)
     cc_change *change = cc_commit_add(d, CC_CHANGE_REMOVE);
 
     change->seq = message->seq;
+    change->size = (int64_t)message->body_len;
     memcpy(change->app, message->app->name, sizeof(change->app));
     cc_queue_drop(d, message);
 }

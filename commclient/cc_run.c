@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cc_run.c - runs of messages: adding, reading, marking, expiring.
+ * cc_run.c - runs of messages: their records, adding, marking, writing.
+ *
+ * Reading for applications is cc_run_read.c, looking through all cc_run_sweep.c.
  */
 #include "cc_compat.h"
 #include "cc_run.h"
@@ -29,16 +31,6 @@ static void pack_record(cc_buffer *body, const cc_envelope *envelope, int64_t ex
     cc_buffer_add(body, envelope->body.data, envelope->body.len);
 }
 
-/* A run as it was read: `blob` holds what is not read yet. */
-typedef struct reading {
-    cc_slice blob;
-    cc_slice state;
-    int64_t first;
-    size_t next; /* number of the next record                    */
-    char server[CC_SERVER_MAX + 1];
-    char id[CC_ID_MAX + 1]; /* of the last record                           */
-} reading;
-
 static int take_bytes(cc_slice *from, void *out, size_t len)
 {
     if (from->len < len)
@@ -49,7 +41,7 @@ static int take_bytes(cc_slice *from, void *out, size_t len)
     return 1;
 }
 
-static cc_status damaged(cc_inbox *inbox)
+cc_status cc_run_damaged(cc_inbox *inbox)
 {
     snprintf(inbox->error, sizeof(inbox->error),
              "messages in it are not as the agent writes them");
@@ -64,9 +56,7 @@ static int is_sound(const cc_stored *stored)
            && cc_name_id_check(stored->id, strlen(stored->id)) == CC_OK;
 }
 
-/* Read the next record. CC_EMPTY: that was the last; CC_DAMAGED: nobody wrote
- * it so. */
-static cc_status next_record(reading *r, cc_stored *out)
+cc_status cc_run_read_next(cc_run_reading *r, cc_stored *out)
 {
     cc_slice record;
     uint32_t len, head_len;
@@ -98,8 +88,7 @@ static cc_status next_record(reading *r, cc_stored *out)
     return is_sound(out) ? CC_OK : CC_DAMAGED;
 }
 
-/* Columns: seq, server, body, size, state, app. */
-static cc_status begin_reading(sqlite3_stmt *statement, reading *r)
+cc_status cc_run_read_begin(sqlite3_stmt *statement, cc_run_reading *r)
 {
     cc_slice server = cc_inbox_column(statement, 1);
 
@@ -116,7 +105,7 @@ static cc_status begin_reading(sqlite3_stmt *statement, reading *r)
 
 /* ---- runs that are open ---------------------------------------------- */
 
-static cc_run *open_run(cc_inbox *inbox, const char *app, size_t app_len, int64_t first)
+cc_run *cc_run_open(cc_inbox *inbox, const char *app, size_t app_len, int64_t first)
 {
     cc_runs *runs = &inbox->runs;
     cc_run *run;
@@ -162,18 +151,23 @@ static cc_run *run_for(cc_inbox *inbox, const char *server, cc_slice app)
             return run;
         break;
     }
-    run = open_run(inbox, app.data, app.len, inbox->totals.next_seq);
+    run = cc_run_open(inbox, app.data, app.len, inbox->totals.next_seq);
     inbox->totals.next_seq += CC_RUN_MAX;
     strcpy(run->server, server);
     run->is_new = 1;
     return run;
 }
 
+static unsigned char limited(int attempt)
+{
+    return (unsigned char)(attempt < CC_RUN_ATTEMPTS ? attempt : CC_RUN_ATTEMPTS);
+}
+
 cc_status cc_run_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
                      int64_t expires, int attempt, int64_t *out_seq)
 {
     cc_run *run = run_for(inbox, server, envelope->app);
-    char state = (char)(attempt < CC_RUN_ATTEMPTS ? attempt : CC_RUN_ATTEMPTS);
+    char state = (char)limited(attempt);
 
     *out_seq = run->first + (int64_t)run->state.len;
     cc_buffer_add(&run->state, &state, 1);
@@ -183,6 +177,8 @@ cc_status cc_run_add(cc_inbox *inbox, const char *server, const cc_envelope *env
         run->expires = expires;
     inbox->totals.messages++;
     inbox->totals.bytes += (int64_t)envelope->body.len;
+    cc_usage_add(&inbox->usage, envelope->app.data, envelope->app.len, 1,
+                 (int64_t)envelope->body.len);
     if (expires > 0 && expires < inbox->totals.next_expiry)
         inbox->totals.next_expiry = expires;
     return CC_OK;
@@ -194,8 +190,7 @@ static int covers(const cc_run *run, const char *app, int64_t seq)
            && strcmp(run->app, app) == 0;
 }
 
-/* The run of a message, open from now on. CC_EMPTY: it is gone. */
-static cc_status find_run(cc_inbox *inbox, const char *app, int64_t seq, cc_run **out_run)
+cc_status cc_run_find(cc_inbox *inbox, const char *app, int64_t seq, cc_run **out_run)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_STATE];
     size_t i = inbox->runs.count;
@@ -214,7 +209,7 @@ static cc_status find_run(cc_inbox *inbox, const char *app, int64_t seq, cc_run 
         state = cc_inbox_column(statement, 2);
         if (seq - sqlite3_column_int64(statement, 0) < (int64_t)state.len) {
             *out_run =
-                open_run(inbox, app, strlen(app), sqlite3_column_int64(statement, 0));
+                cc_run_open(inbox, app, strlen(app), sqlite3_column_int64(statement, 0));
             (*out_run)->size = sqlite3_column_int64(statement, 1);
             cc_buffer_add(&(*out_run)->state, state.data, state.len);
         }
@@ -226,14 +221,15 @@ static cc_status find_run(cc_inbox *inbox, const char *app, int64_t seq, cc_run 
     return status;
 }
 
-static void set_state(cc_inbox *inbox, cc_run *run, int64_t seq, unsigned char state)
+void cc_run_state_set(cc_run *run, int64_t seq, unsigned char state)
 {
-    char *place = &run->state.data[seq - run->first];
-
-    if (state == CC_RUN_DONE)
-        inbox->totals.messages--;
-    *place = (char)state;
+    run->state.data[seq - run->first] = (char)state;
     run->is_dirty = 1;
+}
+
+static int is_message_done(const cc_run *run, int64_t seq)
+{
+    return (unsigned char)run->state.data[seq - run->first] == CC_RUN_DONE;
 }
 
 static cc_status forget_delay(cc_inbox *inbox, const char *app, int64_t seq)
@@ -251,47 +247,43 @@ static cc_status forget_delay(cc_inbox *inbox, const char *app, int64_t seq)
     return status;
 }
 
-/* Until when it was put off; 0: it was not. */
-static cc_status read_delay(cc_inbox *inbox, const char *app, int64_t seq,
-                            int64_t *out_due)
+cc_status cc_run_finish(cc_inbox *inbox, cc_run *run, int64_t seq, int64_t size)
 {
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_LATER_GET];
-    cc_status status;
-
-    *out_due = 0;
-    if (inbox->totals.later == 0)
-        return CC_OK;
-    cc_inbox_bind_text(statement, 1, app);
-    sqlite3_bind_int64(statement, 2, seq);
-    status = cc_inbox_step(inbox, CC_SQL_LATER_GET);
-    if (status == CC_OK)
-        *out_due = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return status == CC_EMPTY ? CC_OK : status;
+    cc_run_state_set(run, seq, CC_RUN_DONE);
+    inbox->totals.messages--;
+    cc_usage_add(&inbox->usage, run->app, strlen(run->app), -1, -size);
+    return forget_delay(inbox, run->app, seq);
 }
 
-cc_status cc_run_set(cc_inbox *inbox, const char *app, int64_t seq, unsigned char state)
+cc_status cc_inbox_remove(cc_inbox *inbox, const char *app, int64_t seq, int64_t size)
 {
     cc_run *run;
-    cc_status status = find_run(inbox, app, seq, &run);
+    cc_status status = cc_run_find(inbox, app, seq, &run);
 
     if (status != CC_OK)
         return status;
-    if ((unsigned char)run->state.data[seq - run->first] == CC_RUN_DONE)
-        return CC_EMPTY;
-    set_state(inbox, run, seq, state);
-    return state == CC_RUN_DONE ? forget_delay(inbox, app, seq) : CC_OK;
+    return is_message_done(run, seq) ? CC_EMPTY : cc_run_finish(inbox, run, seq, size);
+}
+
+cc_status cc_inbox_attempt_set(cc_inbox *inbox, const char *app, int64_t seq, int attempt)
+{
+    cc_run *run;
+    cc_status status = cc_run_find(inbox, app, seq, &run);
+
+    if (status == CC_OK && !is_message_done(run, seq))
+        cc_run_state_set(run, seq, limited(attempt));
+    return status == CC_EMPTY ? CC_OK : status;
 }
 
 cc_status cc_inbox_put_off(cc_inbox *inbox, const char *app, int64_t seq, int64_t due)
 {
     sqlite3_stmt *statement = inbox->statements[CC_SQL_LATER_SET];
     cc_run *run;
-    cc_status status = find_run(inbox, app, seq, &run);
+    cc_status status = cc_run_find(inbox, app, seq, &run);
 
     if (status != CC_OK)
         return status;
-    if ((unsigned char)run->state.data[seq - run->first] == CC_RUN_DONE)
+    if (is_message_done(run, seq))
         return CC_EMPTY;
     cc_inbox_bind_text(statement, 1, app);
     sqlite3_bind_int64(statement, 2, seq);
@@ -384,232 +376,4 @@ cc_status cc_run_flush(cc_inbox *inbox)
     }
     cc_run_forget(inbox);
     return status;
-}
-
-/* ---- reading --------------------------------------------------------- */
-
-typedef struct loading {
-    int64_t after;
-    int64_t now;
-    int limit;
-    size_t max_bytes;
-    int count;
-    size_t bytes;
-    void (*each)(void *baton, const cc_stored *stored);
-    void *baton;
-} loading;
-
-static int is_filled(const loading *l)
-{
-    return l->count >= l->limit || l->bytes >= l->max_bytes;
-}
-
-static unsigned char one_more(int attempt)
-{
-    return (unsigned char)(attempt < CC_RUN_ATTEMPTS ? attempt + 1 : CC_RUN_ATTEMPTS);
-}
-
-static cc_status hand_out(cc_inbox *inbox, const char *app, cc_stored *stored, loading *l)
-{
-    cc_status status = read_delay(inbox, app, stored->seq, &stored->due);
-
-    if (status != CC_OK)
-        return status;
-    if (stored->due - l->now > CC_DELAY_MAX * (int64_t)1000)
-        stored->due = 0;
-    l->each(l->baton, stored);
-    l->count++;
-    l->bytes += stored->body.len;
-    return CC_OK;
-}
-
-/* Hand out what of the run in this row is waiting, and mark it as given. */
-static cc_status load_row(cc_inbox *inbox, sqlite3_stmt *statement, const char *app,
-                          loading *l)
-{
-    reading r;
-    cc_stored stored;
-    cc_run *run;
-    cc_status status = begin_reading(statement, &r);
-
-    if (status != CC_OK)
-        return damaged(inbox);
-    run = open_run(inbox, app, strlen(app), r.first);
-    run->size = sqlite3_column_int64(statement, 3);
-    cc_buffer_add(&run->state, r.state.data, r.state.len);
-    while (!is_filled(l) && (status = next_record(&r, &stored)) == CC_OK) {
-        if (stored.seq <= l->after || stored.attempt == CC_RUN_DONE)
-            continue;
-        status = hand_out(inbox, app, &stored, l);
-        if (status != CC_OK)
-            return status;
-        if (stored.due <= l->now)
-            set_state(inbox, run, stored.seq, one_more(stored.attempt));
-    }
-    return status == CC_DAMAGED ? damaged(inbox) : CC_OK;
-}
-
-static cc_status load_rows(cc_inbox *inbox, const char *app, loading *l)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_LOAD];
-    cc_status status = CC_OK;
-
-    cc_inbox_bind_text(statement, 1, app);
-    sqlite3_bind_int64(statement, 2, l->after);
-    while (status == CC_OK && !is_filled(l)) {
-        status = cc_inbox_step(inbox, CC_SQL_LOAD);
-        if (status == CC_OK)
-            status = load_row(inbox, statement, app, l);
-    }
-    sqlite3_reset(statement);
-    return status == CC_EMPTY ? CC_OK : status;
-}
-
-cc_status cc_inbox_load(cc_inbox *inbox, const char *app, int64_t after, int64_t now,
-                        int limit, size_t max_bytes,
-                        void (*each)(void *baton, const cc_stored *stored), void *baton)
-{
-    loading l = { after, now, limit, max_bytes, 0, 0, each, baton };
-    cc_status status = cc_inbox_begin(inbox);
-
-    if (status != CC_OK)
-        return status;
-    status = load_rows(inbox, app, &l);
-    if (status != CC_OK) {
-        cc_inbox_rollback(inbox);
-        return status;
-    }
-    status = cc_inbox_commit(inbox);
-    return status == CC_OK && l.count == 0 ? CC_EMPTY : status;
-}
-
-static cc_status read_record(cc_inbox *inbox, sqlite3_stmt *statement, int64_t seq,
-                             cc_stored *out, reading *r)
-{
-    cc_status status = begin_reading(statement, r);
-
-    while (status == CC_OK) {
-        status = next_record(r, out);
-        if (status == CC_OK && out->seq == seq)
-            return out->attempt == CC_RUN_DONE ? CC_EMPTY : CC_OK;
-    }
-    return status == CC_EMPTY ? CC_EMPTY : damaged(inbox);
-}
-
-cc_status cc_inbox_read(cc_inbox *inbox, const char *app, int64_t seq,
-                        void (*each)(void *baton, const cc_stored *stored), void *baton)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_LOAD];
-    cc_stored stored;
-    reading r;
-    cc_status status;
-
-    cc_inbox_bind_text(statement, 1, app);
-    sqlite3_bind_int64(statement, 2, seq);
-    status = cc_inbox_step(inbox, CC_SQL_LOAD);
-    if (status == CC_OK)
-        status = read_record(inbox, statement, seq, &stored, &r);
-    if (status == CC_OK)
-        each(baton, &stored);
-    sqlite3_reset(statement);
-    return status;
-}
-
-/* ---- looking through all --------------------------------------------- */
-
-/* The same, and whose it is. */
-static cc_status begin_reading_any(sqlite3_stmt *statement, reading *r, char *out_app)
-{
-    cc_slice app = cc_inbox_column(statement, 5);
-
-    if (cc_name_check(app.data, app.len, CC_APP_MAX) != CC_OK)
-        return CC_DAMAGED;
-    memcpy(out_app, app.data, app.len);
-    out_app[app.len] = '\0';
-    return begin_reading(statement, r);
-}
-
-/* CC_OK: it is in this row; CC_EMPTY: it is not. */
-static cc_status find_in_row(sqlite3_stmt *statement, const char *id, cc_place *out)
-{
-    cc_stored stored;
-    reading r;
-    cc_status status = begin_reading_any(statement, &r, out->app);
-
-    while (status == CC_OK && (status = next_record(&r, &stored)) == CC_OK) {
-        if (stored.attempt == CC_RUN_DONE || strcmp(stored.id, id) != 0)
-            continue;
-        out->seq = stored.seq;
-        out->attempt = stored.attempt;
-        out->receipt = stored.receipt;
-        memcpy(out->server, r.server, sizeof(out->server));
-        return CC_OK;
-    }
-    return status;
-}
-
-cc_status cc_inbox_find(cc_inbox *inbox, const char *id, cc_place *out_place)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_ALL];
-    cc_status found = CC_EMPTY, status = cc_seen_find(inbox, id);
-
-    if (status != CC_OK)
-        return status == CC_EMPTY ? CC_NOT_FOUND : status;
-    while (found == CC_EMPTY && (status = cc_inbox_step(inbox, CC_SQL_ALL)) == CC_OK)
-        found = find_in_row(statement, id, out_place);
-    sqlite3_reset(statement);
-    if (found == CC_DAMAGED)
-        return damaged(inbox);
-    return found == CC_OK ? CC_OK : status;
-}
-
-/* Mark what has expired, and note when the next of the run does. */
-static cc_status expire_row(cc_inbox *inbox, sqlite3_stmt *statement, int64_t now,
-                            int64_t *dropped)
-{
-    char app[CC_APP_MAX + 1];
-    int64_t earliest = 0;
-    cc_stored stored;
-    cc_run *run;
-    reading r;
-    cc_status status = begin_reading_any(statement, &r, app);
-
-    if (status == CC_OK)
-        status = find_run(inbox, app, r.first, &run);
-    if (status != CC_OK)
-        return status == CC_EMPTY ? CC_OK : status;
-    while ((status = next_record(&r, &stored)) == CC_OK) {
-        if (stored.attempt == CC_RUN_DONE || stored.expires <= 0)
-            continue;
-        if (stored.expires <= now) {
-            set_state(inbox, run, stored.seq, CC_RUN_DONE);
-            status = forget_delay(inbox, app, stored.seq);
-            if (status != CC_OK)
-                return status;
-            ++*dropped;
-        }
-        else if (earliest == 0 || stored.expires < earliest) {
-            earliest = stored.expires;
-        }
-    }
-    run->expires = earliest;
-    run->is_dirty = run->has_expiry = 1;
-    return status == CC_EMPTY ? CC_OK : status;
-}
-
-cc_status cc_run_expire(cc_inbox *inbox, int64_t now, int64_t *out_dropped)
-{
-    sqlite3_stmt *statement = inbox->statements[CC_SQL_EXPIRED];
-    cc_status row = CC_OK, status = CC_OK;
-
-    *out_dropped = 0;
-    sqlite3_bind_int64(statement, 1, now);
-    while (row == CC_OK && (status = cc_inbox_step(inbox, CC_SQL_EXPIRED)) == CC_OK)
-        row = expire_row(inbox, statement, now, out_dropped);
-    sqlite3_reset(statement);
-    if (row == CC_DAMAGED)
-        return damaged(inbox);
-    if (row != CC_OK)
-        return row;
-    return status == CC_EMPTY ? CC_OK : status;
 }

@@ -29,6 +29,8 @@
 #include "cc_inbox.h"
 #include "cc_memory.h"
 
+#include <sqlite3.h>
+
 #define CC_RUN_MAX      1024       /* messages of a run, and sequences of it  */
 #define CC_RUN_BYTES    (1u << 20) /* bytes after which a run takes no more   */
 #define CC_RUN_DONE     255
@@ -55,6 +57,25 @@ typedef struct cc_runs {
     size_t room;
 } cc_runs;
 
+/* A run as it is read: `blob` holds what is not read yet. */
+typedef struct cc_run_reading {
+    cc_slice blob;
+    cc_slice state;
+    int64_t first;
+    size_t next; /* number of the next record                    */
+    char server[CC_SERVER_MAX + 1];
+    char id[CC_ID_MAX + 1]; /* of the last record                           */
+} cc_run_reading;
+
+/** Read the run of a row with the columns seq, server, body, size, state.
+ *  @return CC_OK, CC_DAMAGED */
+cc_status cc_run_read_begin(sqlite3_stmt *statement, cc_run_reading *r);
+/** Read the next record; what it points to lives as long as the row.
+ *  @return CC_OK; CC_EMPTY: that was the last; CC_DAMAGED: nobody wrote it so. */
+cc_status cc_run_read_next(cc_run_reading *r, cc_stored *out_stored);
+/** Note what is wrong. @return CC_DAMAGED */
+cc_status cc_run_damaged(cc_inbox *inbox);
+
 /** All of these within a transaction; they return CC_OK, CC_STORAGE or
  *  CC_DAMAGED, and what they say. */
 
@@ -62,8 +83,20 @@ typedef struct cc_runs {
 cc_status cc_run_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
                      int64_t expires, int attempt, int64_t *out_seq);
 
-/** Set the state of a message. @return CC_EMPTY: it is gone. */
-cc_status cc_run_set(cc_inbox *inbox, const char *app, int64_t seq, unsigned char state);
+/** The run of a message, held open from now on. @return CC_EMPTY: it is gone. */
+cc_status cc_run_find(cc_inbox *inbox, const char *app, int64_t seq, cc_run **out_run);
+/** Hold a run open, as yet without its messages. The pointer lives until the next
+ *  one is opened. */
+cc_run *cc_run_open(cc_inbox *inbox, const char *app, size_t app_len, int64_t first);
+
+/** Set the state of a message that is not done with; not to CC_RUN_DONE. */
+void cc_run_state_set(cc_run *run, int64_t seq, unsigned char state);
+/** A message is done with that was not.
+ *  @param size  bytes of its body */
+cc_status cc_run_finish(cc_inbox *inbox, cc_run *run, int64_t seq, int64_t size);
+
+/** Add up, for all and for each application, what is in the runs. */
+cc_status cc_run_count(cc_inbox *inbox);
 
 /** Mark as done what has expired. */
 cc_status cc_run_expire(cc_inbox *inbox, int64_t now, int64_t *out_dropped);

@@ -67,6 +67,7 @@ static cc_status find_message(cc_client *client, const char *id, cc_message **ou
     message = *out_message = cc_queue_find(d, id, client);
     if (message != NULL) {
         out_place->seq = message->seq;
+        out_place->size = (int64_t)message->body_len;
         out_place->attempt = message->attempt;
         out_place->receipt = message->receipt;
         memcpy(out_place->app, message->app->name, sizeof(out_place->app));
@@ -96,6 +97,7 @@ static cc_status settle(cc_client *client, const char *id, cc_change_kind kind,
         return status;
     *out_change = add_settling(client, id, kind, settled);
     (*out_change)->seq = place.seq;
+    (*out_change)->size = place.size;
     (*out_change)->attempt = place.attempt;
     (*out_change)->receipt = kind == CC_CHANGE_REMOVE && place.receipt;
     memcpy((*out_change)->app, place.app, sizeof(place.app));

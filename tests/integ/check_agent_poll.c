@@ -488,7 +488,7 @@ START_TEST(a_full_inbox_stops_the_polls_until_there_is_room)
 
     snprintf(config, sizeof config,
              "inbox_max = 1M\n[server main]\nurl = %s\n"
-             "device = test\nwait = 7\n[app orders]\nwindow = 10000\n",
+             "device = test\nwait = 7\n[app orders]\nwindow = 10000\nquota = none\n",
              script_url(server));
     start_agent();
     for (count = 0; script_try(server, 1500); count += 400)

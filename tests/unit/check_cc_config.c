@@ -72,7 +72,8 @@ START_TEST(every_key_is_read)
                   "proxy = http://proxy:3128\ndevice = desk.top-1\nwait = 20\n"
                   "connect_timeout=3\n"
                   "[server b]\nurl=https://b/\ntoken_file = ~/token\n"
-                  "[ app  orders ]\nservers = a, b\nwindow = 100\n"),
+                  "[ app  orders ]\nservers = a, b\nwindow = 100\nquota = 2M\n"
+                  "[app greedy]\nquota = none\n"),
         CC_OK);
     ck_assert_str_eq(config->socket, "/home/somebody/s");
     ck_assert_str_eq(config->inbox, support_text("%.*s/in/box.db",
@@ -88,6 +89,9 @@ START_TEST(every_key_is_read)
     ck_assert_int_eq(config->servers[0].connect_timeout, 3);
     ck_assert_str_eq(config->servers[1].token_file, "/home/somebody/token");
     ck_assert_str_eq(config->apps[0].name, "orders");
+    ck_assert_int_eq(cc_config_quota(config, "orders"), 2 << 20);
+    ck_assert_int_eq(cc_config_quota(config, "greedy"), INT64_MAX);
+    ck_assert_int_eq(cc_config_quota(config, "other"), 32 << 20);
     ck_assert_int_eq(config->apps[0].window, 100);
     ck_assert_uint_eq(config->apps[0].server_count, 2);
 }
@@ -169,7 +173,10 @@ static const char *const wrong[][2] = {
     { SERVER "exec = /bin/true\n", ":3: key 'exec' is not known in [server]" },
     { SERVER "publish = https://x/\n", ":3: key 'publish' is not known" },
     { SERVER "mode = stream\n", ":3: key 'mode' is not known" },
-    { SERVER "[app a]\nquota = 1\n", ":4: key 'quota' is not known in [app]" },
+    { SERVER "[app a]\ncolour = 1\n", ":4: key 'colour' is not known in [app]" },
+    { SERVER "[app a]\nquota = 1\n", ":4: quota is '1'" },
+    { SERVER "[app a]\nquota = lots\n", ":4: quota is 'lots'" },
+    { SERVER "[app a]\nquota = 257M\n", ":3: [app a] has a quota above inbox_max" },
     { SERVER "[app a]\nexec = x\n", ":4: key 'exec' is not known" },
     { SERVER "URL = https://x/\n", ":3: key 'URL' is not known" },
     { SERVER "url = https://y/\n", ":3: 'url' is given twice" },

@@ -380,7 +380,8 @@ END_TEST
 
 START_TEST(a_full_inbox_says_so)
 {
-    read_config("[agent]\ninbox_max=1M\n[server main]\nurl=http://x/\n");
+    read_config("[agent]\ninbox_max=1M\n[server main]\nurl=http://x/\n"
+                "[app orders]\nquota=none\n");
     crash();
     ck_assert(!cc_dispatch_is_full(dispatch));
     take_range("orders", "x", 1, 5000);
@@ -455,10 +456,10 @@ START_TEST(the_numbers_are_right)
     subscribe(&two, "idle", 1);
     report[0] = '\0';
     cc_dispatch_apps(dispatch, note_app, NULL);
-    ck_assert_str_eq(report, "mail:0,0,2,0 orders:1,1,3,2 idle:1,0,0,0 ");
+    ck_assert_str_eq(report, "idle:1,0,0,0 mail:0,0,2,0 narrow:0,0,0,0 orders:1,1,3,2 ");
     report[0] = '\0';
     cc_dispatch_apps(dispatch, note_app, NULL);
-    ck_assert_str_eq(report, "mail:0,0,2,0 orders:1,1,3,2 idle:1,0,0,0 ");
+    ck_assert_str_eq(report, "idle:1,0,0,0 mail:0,0,2,0 narrow:0,0,0,0 orders:1,1,3,2 ");
 }
 END_TEST
 

@@ -248,7 +248,7 @@ START_TEST(a_rolled_back_removal_is_undone)
     inbox_add("a");
     seq = inbox_load(0, 1).seq;
     ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
-    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", seq), CC_OK);
+    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", seq, 1), CC_OK);
     ck_assert_int_eq(inbox_count(), 0);
     cc_inbox_rollback(inbox);
     ck_assert_int_eq(inbox_count(), 1);

@@ -74,7 +74,7 @@ static cc_status reject(int64_t seq)
     cc_status status;
 
     ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
-    status = cc_inbox_reject(inbox, "orders", seq, "why", NOW);
+    status = cc_inbox_reject(inbox, "orders", seq, 1, "why", NOW);
     ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
     return status;
 }
@@ -113,7 +113,7 @@ START_TEST(a_rejection_that_was_rolled_back_never_was)
     inbox_add("a");
     seq = inbox_load(0, 1).seq;
     ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
-    ck_assert_int_eq(cc_inbox_reject(inbox, "orders", seq, "why", NOW), CC_OK);
+    ck_assert_int_eq(cc_inbox_reject(inbox, "orders", seq, 1, "why", NOW), CC_OK);
     cc_inbox_rollback(inbox);
     ck_assert_str_eq(list_dead(), "");
     ck_assert_str_eq(inbox_load(0, 9).ids, "a");

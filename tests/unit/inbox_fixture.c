@@ -82,12 +82,13 @@ cc_status inbox_add(const char *id)
 /* Harmless to repeat. */
 void inbox_remove(int64_t seq)
 {
+    int64_t size = (int64_t)strlen("'id':'a','app':'orders','length':1,'data':1");
     cc_status status;
 
     ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
-    status = cc_inbox_remove(inbox, "orders", seq);
+    status = cc_inbox_remove(inbox, "orders", seq, size);
     ck_assert(status == CC_OK || status == CC_EMPTY);
-    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", seq), CC_EMPTY);
+    ck_assert_int_eq(cc_inbox_remove(inbox, "orders", seq, size), CC_EMPTY);
     ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
 }
 
