@@ -372,13 +372,17 @@ static void add_header(cc_exchange *x, const char *line)
 
 static void set_headers(cc_exchange *x, const cc_poll *poll)
 {
+    const char *const *header = poll->headers;
     char line[CC_CURSOR_MAX + 32];
 
     curl_slist_free_all(x->headers);
     x->headers = NULL;
     add_header(x, "Accept: application/json");
-    add_header(x, "Content-Type:");
     add_header(x, "Expect:");
+    if (poll->body == NULL)
+        add_header(x, "Content-Type:");
+    while (poll->body != NULL && header != NULL && *header != NULL)
+        add_header(x, *header++);
     if (poll->wait > 0) {
         snprintf(line, sizeof(line), "Prefer: wait=%d", poll->wait);
         add_header(x, line);
@@ -438,8 +442,9 @@ static void set_options(cc_exchange *x, const cc_poll *poll)
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE,
+                     poll->body != NULL ? (long)strlen(poll->body) : 0L);
+    curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, poll->body != NULL ? poll->body : "");
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)x->server->connect_timeout);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 131072L);

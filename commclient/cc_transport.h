@@ -23,13 +23,15 @@ typedef struct cc_transport cc_transport;
 typedef struct cc_exchange cc_exchange;
 
 typedef struct cc_poll {
-    const char *url;      /* with the query                                */
-    const char *cursor;   /* Last-Event-ID; NULL: none                     */
-    int wait;             /* s to be held; 0: answer now                   */
-    int granted;          /* s that the server held the last time, or wait */
-    const char *password; /* NULL: none                                    */
-    const char *token;    /* NULL: none                                    */
-    int read_only;        /* GET: acknowledges nothing, cursor or not      */
+    const char *url;            /* with the query                                */
+    const char *cursor;         /* Last-Event-ID; NULL: none                     */
+    int wait;                   /* s to be held; 0: answer now                   */
+    int granted;                /* s that the server held the last time, or wait */
+    const char *password;       /* NULL: none                                    */
+    const char *token;          /* NULL: none                                    */
+    int read_only;              /* GET: acknowledges nothing, cursor or not      */
+    const char *body;           /* not a poll but this text is sent; NULL: a poll */
+    const char *const *headers; /* lines, NULL at the end, that go with a body  */
 } cc_poll;
 
 typedef enum {

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const ctl_verb *const verbs[] = { &ctl_run, &ctl_listen, &ctl_status, &ctl_check };
+static const ctl_verb *const verbs[] = { &ctl_setup, &ctl_run, &ctl_listen, &ctl_status,
+                                         &ctl_check };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 

@@ -27,6 +27,7 @@ typedef struct ctl_verb {
 
 extern const ctl_verb ctl_run;
 extern const ctl_verb ctl_check;
+extern const ctl_verb ctl_setup;
 extern const ctl_verb ctl_listen;
 extern const ctl_verb ctl_status;
 

@@ -108,6 +108,7 @@ static void check_answer(ctl_report *report, const char *subject,
                          const cc_server_config *server)
 {
     cc_secret password, token;
+    ctl_login login = { server, NULL, NULL };
     ctl_probe probe;
 
     memset(&password, 0, sizeof(password));
@@ -120,7 +121,9 @@ static void check_answer(ctl_report *report, const char *subject,
         cc_secret_read(&password);
     if (token.path != NULL)
         cc_secret_read(&token);
-    if (ctl_probe_poll(server, NULL, 1, password.text, token.text, &probe) == CC_OK)
+    login.password = password.text;
+    login.token = token.text;
+    if (ctl_probe_poll(&login, NULL, 1, &probe) == CC_OK)
         report_answer(report, subject, server, &probe);
     else
         ctl_report_add(report, CTL_FAULT, subject, "libcurl cannot be used", NULL);

@@ -34,45 +34,48 @@ static void keep_answer(void *baton, const cc_answer *answer)
     event_base_loopbreak(a->base);
 }
 
-static void send_poll(cc_exchange *exchange, const cc_server_config *server,
-                      const char *cursor, int max, const char *password,
-                      const char *token)
-{
-    cc_buffer url = { NULL, 0, 0 };
-    cc_poll poll;
-
-    cc_buffer_format(&url, "%s%sdevice=%s&max=%d", server->url,
-                     strchr(server->url, '?') != NULL ? "&" : "?", server->device, max);
-    memset(&poll, 0, sizeof(poll));
-    poll.url = url.data;
-    poll.cursor = cursor;
-    poll.password = password;
-    poll.token = token;
-    poll.read_only = cursor != NULL;
-    cc_exchange_start(exchange, &poll);
-    cc_buffer_clear(&url);
-}
-
-cc_status ctl_probe_poll(const cc_server_config *server, const char *cursor, int max,
-                         const char *password, const char *token, ctl_probe *out_probe)
+cc_status ctl_probe_send(const ctl_login *login, const cc_poll *request,
+                         ctl_probe *out_probe)
 {
     struct event_base *base = event_base_new();
     cc_transport *transport = cc_transport_create(base, 1);
     asking a = { base, out_probe };
     cc_exchange *exchange;
+    cc_poll poll = *request;
 
     memset(out_probe, 0, sizeof(*out_probe));
     if (transport == NULL) {
         event_base_free(base);
         return CC_SYSTEM;
     }
-    exchange = cc_exchange_create(transport, server, keep_answer, &a);
-    send_poll(exchange, server, cursor, max, password, token);
+    poll.password = login->password;
+    poll.token = login->token;
+    exchange = cc_exchange_create(transport, login->server, keep_answer, &a);
+    cc_exchange_start(exchange, &poll);
     event_base_dispatch(base);
     cc_exchange_destroy(exchange);
     cc_transport_destroy(transport);
     event_base_free(base);
     return CC_OK;
+}
+
+cc_status ctl_probe_poll(const ctl_login *login, const char *cursor, int max,
+                         ctl_probe *out_probe)
+{
+    const cc_server_config *server = login->server;
+    cc_buffer url = { NULL, 0, 0 };
+    cc_poll poll;
+    cc_status status;
+
+    cc_buffer_format(&url, "%s%sdevice=%s&max=%d", server->url,
+                     strchr(server->url, '?') != NULL ? "&" : "?", server->device, max);
+    memset(&poll, 0, sizeof(poll));
+    poll.url = url.data;
+    poll.cursor = cursor;
+    poll.read_only = cursor != NULL;
+    status = ctl_probe_send(login, &poll, out_probe);
+    cc_buffer_clear(&url);
+    return status;
 }
 
 void ctl_probe_clear(ctl_probe *probe)

@@ -19,13 +19,24 @@ typedef struct ctl_probe {
     char *body;
 } ctl_probe;
 
-/** Send one poll and wait for the answer, connect_timeout and 10 s at most.
- *  @param cursor    what follows it is asked for; NULL: the oldest
- *  @param max       messages in the answer
- *  @param password  goes with server->user; NULL: none
+/* Whom to ask, and as whom. */
+typedef struct ctl_login {
+    const cc_server_config *server;
+    const char *password; /* goes with server->user; NULL: none             */
+    const char *token;    /* NULL: none                                     */
+} ctl_login;
+
+/** Send one request and wait for the answer, connect_timeout and 10 s at most.
  *  @return CC_OK: `out_probe` is set; CC_SYSTEM: libcurl cannot be used */
-cc_status ctl_probe_poll(const cc_server_config *server, const char *cursor, int max,
-                         const char *password, const char *token, ctl_probe *out_probe);
+cc_status ctl_probe_send(const ctl_login *login, const cc_poll *request,
+                         ctl_probe *out_probe);
+
+/** A poll that is not held and acknowledges nothing.
+ *  @param cursor  what follows it is asked for; NULL: the oldest
+ *  @param max     messages in the answer
+ *  @return as ctl_probe_send() */
+cc_status ctl_probe_poll(const ctl_login *login, const char *cursor, int max,
+                         ctl_probe *out_probe);
 void ctl_probe_clear(ctl_probe *probe);
 
 /* What an answer means. Texts are owned. */

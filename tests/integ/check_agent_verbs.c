@@ -67,14 +67,14 @@ static void expect_text(const char *text)
 
 START_TEST(help_and_version_are_there)
 {
-    static const char *const verbs[] = { "run", "listen", "status" };
+    static const char *const verbs[] = { "run", "listen", "status", "check", "setup" };
     size_t i;
 
     ck_assert_int_eq(run("--version", NULL), 0);
     ck_assert_int_eq(strncmp(output, "commclient ", 11), 0);
     ck_assert_int_eq(run("--help", NULL), 0);
     expect_text("listen");
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
         ck_assert_int_eq(run(verbs[i], "--help", NULL), 0);
         expect_text(support_text("usage: commclient %s", verbs[i]));
         expect_text("Exit status:");

@@ -9,7 +9,7 @@ for file in $(grep -lE '\{ "[a-z-]+", (no|required|optional)_argument' \
     taken=$(grep -oE '\{ "[a-z-]+", (no|required|optional)_argument' "$file" |
         sed -E 's/.*"([a-z-]+)".*/\1/')
     # Lines of help: "  -c, --config FILE  ..." or "  --app APP  ...".
-    told=$(grep -oE '"? +(-[a-zA-Z], )?--[a-z-]+' "$file" | sed -E 's/.*--//')
+    told=$(grep -oE ' {2,}(-[a-zA-Z], )?--[a-z-]+' "$file" | sed -E 's/.*--//')
     for name in $taken; do
         printf '%s\n' "$told" | grep -qxF "$name" || echo "$file: --$name is not in the help"
     done
