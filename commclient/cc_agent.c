@@ -180,7 +180,8 @@ static int is_here(const char *host)
 /* Allowed, as a proxy in between may encrypt; but rarely meant. */
 static void warn_of_plain_secret(const cc_server_config *server)
 {
-    if ((server->password_file != NULL || server->token_file != NULL)
+    if ((server->password_file != NULL || server->token_file != NULL
+         || server->netrc != NULL)
         && strncasecmp(server->url, "http://", 7) == 0 && !is_here(server->url + 7))
         cc_log(CC_LOG_WARNING,
                "[server %s]: the password or token goes over the network unencrypted,"

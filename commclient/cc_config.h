@@ -23,6 +23,7 @@ typedef struct cc_server_config {
     char *user;          /* NULL: none                                      */
     char *password_file; /* NULL: none; goes with user                      */
     char *token_file;    /* NULL: none; a bearer token                      */
+    char *netrc;         /* file with users and passwords of hosts, or NULL */
     char *cert;          /* PEM file of the client certificate, or NULL     */
     char *key;           /* PEM file of its key, or NULL                    */
     char *ca;            /* PEM file of authorities, NULL: the system's     */

@@ -34,7 +34,7 @@ static cc_status set_url(cc_config_parser *p, const char *value)
     authority += 3;
     if (memchr(authority, '@', authority_length(authority)) != NULL)
         return cc_config_fail(
-            p, "url holds a user or a password: give user and password_file");
+            p, "url holds a user or a password: give user and password_file, or netrc");
     if (authority_length(authority) == 0)
         return cc_config_fail(p, "url names no host");
     if (!cc_config_is_host(authority, authority_length(authority)))
@@ -65,6 +65,12 @@ static cc_status set_password_file(cc_config_parser *p, const char *value)
 static cc_status set_token_file(cc_config_parser *p, const char *value)
 {
     return cc_config_set_path(p, &last_server(p)->token_file, value);
+}
+
+static cc_status set_netrc(cc_config_parser *p, const char *value)
+{
+    return cc_config_set_path(p, &last_server(p)->netrc,
+                              strcmp(value, "yes") == 0 ? "~/.netrc" : value);
 }
 
 static cc_status set_cert(cc_config_parser *p, const char *value)
@@ -147,6 +153,7 @@ static const cc_config_key server_keys[] = { { "url", set_url },
                                              { "user", set_user },
                                              { "password_file", set_password_file },
                                              { "token_file", set_token_file },
+                                             { "netrc", set_netrc },
                                              { "cert", set_cert },
                                              { "key", set_key },
                                              { "ca", set_ca },
@@ -195,6 +202,9 @@ cc_status cc_config_server_check(cc_config_parser *p, const cc_server_config *se
         return cc_config_fail(
             p, "[server %s] has a user and a token_file: one of them is allowed",
             server->name);
+    if (server->netrc != NULL && (server->user != NULL || server->token_file != NULL))
+        return cc_config_fail(p, "[server %s] has netrc and a %s: one of them is allowed",
+                              server->name, server->user != NULL ? "user" : "token_file");
     if (server->key != NULL && server->cert == NULL)
         return cc_config_fail(p, "[server %s] has a key, but no cert", server->name);
     return CC_OK;
@@ -206,6 +216,7 @@ void cc_config_server_clear(cc_server_config *server)
     free(server->user);
     free(server->password_file);
     free(server->token_file);
+    free(server->netrc);
     free(server->cert);
     free(server->key);
     free(server->ca);
@@ -222,7 +233,8 @@ int cc_config_same_server(const cc_server_config *a, const cc_server_config *b)
     return strcmp(a->name, b->name) == 0 && strcmp(a->device, b->device) == 0
            && is_same_text(a->url, b->url) && is_same_text(a->user, b->user)
            && is_same_text(a->password_file, b->password_file)
-           && is_same_text(a->token_file, b->token_file) && is_same_text(a->cert, b->cert)
+           && is_same_text(a->token_file, b->token_file)
+           && is_same_text(a->netrc, b->netrc) && is_same_text(a->cert, b->cert)
            && is_same_text(a->key, b->key) && is_same_text(a->ca, b->ca)
            && is_same_text(a->proxy, b->proxy) && a->wait == b->wait
            && a->connect_timeout == b->connect_timeout;

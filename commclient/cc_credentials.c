@@ -3,6 +3,7 @@
  */
 #include "cc_compat.h"
 #include "cc_credentials.h"
+#include "cc_login.h"
 #include "cc_memory.h"
 #include "cc_secret.h"
 
@@ -47,26 +48,23 @@ static cc_status refuse_unreadable(const subject *s, int code)
     return CC_BAD_CONFIG;
 }
 
-/* ---- password and token ---------------------------------------------- */
+/* ---- password, token, netrc ------------------------------------------ */
 
-static cc_status check_secret(const subject *s)
+static cc_status check_login(const cc_server_config *server, char **out_error)
 {
     cc_buffer text = { NULL, 0, 0 };
-    cc_secret secret;
+    cc_login login;
     cc_status status;
 
-    if (s->path == NULL)
-        return CC_OK;
-    memset(&secret, 0, sizeof(secret));
-    secret.name = s->name;
-    secret.path = s->path;
-    status = cc_secret_read(&secret);
+    memset(&login, 0, sizeof(login));
+    cc_login_server_set(&login, server);
+    status = cc_login_read(&login);
     if (status != CC_OK) {
-        cc_buffer_format(&text, "[server %s]: %s", s->server->name, secret.error);
-        *s->out_error = text.data;
+        cc_buffer_format(&text, "[server %s]: %s", server->name, cc_login_error(&login));
+        *out_error = text.data;
         status = CC_BAD_CONFIG;
     }
-    cc_secret_clear(&secret);
+    cc_login_clear(&login);
     return status;
 }
 
@@ -166,8 +164,6 @@ static cc_status check_client_certificate(const subject *cert, const subject *ke
 
 cc_status cc_credentials_check(const cc_server_config *server, char **out_error)
 {
-    subject password = { server, "password_file", server->password_file, out_error };
-    subject token = { server, "token_file", server->token_file, out_error };
     subject ca = { server, "ca", server->ca, out_error };
     subject cert = { server, "cert", server->cert, out_error };
     subject key = { server, "key", server->key, out_error };
@@ -175,9 +171,7 @@ cc_status cc_credentials_check(const cc_server_config *server, char **out_error)
     pem found;
 
     *out_error = NULL;
-    status = check_secret(&password);
-    if (status == CC_OK)
-        status = check_secret(&token);
+    status = check_login(server, out_error);
     if (status == CC_OK && ca.path != NULL)
         status = check_certificate(&ca, &found);
     return status == CC_OK ? check_client_certificate(&cert, &key) : status;

@@ -5,7 +5,7 @@
 #include "cc_poller.h"
 #include "cc_backoff.h"
 #include "cc_log.h"
-#include "cc_secret.h"
+#include "cc_login.h"
 #include "cc_time.h"
 
 #include <stdarg.h>
@@ -47,7 +47,7 @@ struct cc_poller {
     struct event *timer;
     cc_backoff backoff;
     cc_batch batch;
-    cc_secret password, token;
+    cc_login login;
     cc_poller_state state;
     long state_code;       /* what sets two of the same state apart        */
     int64_t state_since;   /* ms since 1970                                */
@@ -135,21 +135,12 @@ static void back_off(cc_poller *p)
 
 /* ---- asking ---------------------------------------------------------- */
 
-static cc_status read_secrets(cc_poller *p)
+static cc_status read_login(cc_poller *p)
 {
-    cc_secret *secret = p->password.path != NULL ? &p->password : &p->token;
-
-    if (secret->path == NULL || cc_secret_read(secret) == CC_OK)
+    if (cc_login_read(&p->login) == CC_OK)
         return CC_OK;
-    set_state(p, CC_POLLER_SECRET, 0, "not polled: %s", secret->error);
+    set_state(p, CC_POLLER_SECRET, 0, "not polled: %s", cc_login_error(&p->login));
     return CC_NOT_PERMITTED;
-}
-
-static int secrets_changed(const cc_poller *p)
-{
-    const cc_secret *secret = p->password.path != NULL ? &p->password : &p->token;
-
-    return secret->path != NULL && cc_secret_changed(secret);
 }
 
 static cc_status read_cursor(cc_poller *p)
@@ -183,8 +174,7 @@ static void send_poll(cc_poller *p)
     p->held = p->state == CC_POLLER_CONNECTED;
     poll.wait = p->held ? p->server->wait : 0;
     poll.granted = p->granted >= 0 && p->granted < poll.wait ? p->granted : poll.wait;
-    poll.password = p->password.text;
-    poll.token = p->token.text;
+    poll.login = &p->login;
     p->next_try = 0;
     cc_exchange_start(p->exchange, &poll);
     cc_buffer_clear(&url);
@@ -198,7 +188,7 @@ static void poll_now(cc_poller *p)
                   " inbox_max allows; the server keeps the rest");
         wait_ms(p, FULL_STEP);
     }
-    else if (read_secrets(p) != CC_OK) {
+    else if (read_login(p) != CC_OK) {
         wait_ms(p, SECRET_STEP);
     }
     else if (read_cursor(p) != CC_OK) {
@@ -215,7 +205,7 @@ static void on_timer(evutil_socket_t descriptor, short what, void *baton)
 
     (void)descriptor;
     (void)what;
-    if (p->state == CC_POLLER_REFUSED && !secrets_changed(p)
+    if (p->state == CC_POLLER_REFUSED && !cc_login_changed(&p->login)
         && cc_time_monotonic() < p->refused_until) {
         wait_ms(p, SECRET_STEP);
         p->next_try = cc_time_now() + p->refused_until - cc_time_monotonic();
@@ -374,9 +364,7 @@ static void on_refused(cc_poller *p, const cc_answer *answer)
               "refused with %ld: trying again in"
               " five minutes%s",
               answer->status,
-              p->server->password_file != NULL || p->server->token_file != NULL
-                  ? ", or when the secret file changes"
-                  : "");
+              cc_login_has_file(&p->login) ? ", or when the secret file changes" : "");
     p->refused_until = cc_time_monotonic() + REFUSED_WAIT;
     wait_ms(p, SECRET_STEP);
     p->next_try = cc_time_now() + REFUSED_WAIT;
@@ -466,8 +454,7 @@ static void on_answer(void *baton, const cc_answer *answer)
 void cc_poller_server_set(cc_poller *p, const cc_server_config *server)
 {
     p->server = server;
-    p->password.path = server->password_file;
-    p->token.path = server->token_file;
+    cc_login_server_set(&p->login, server);
     cc_exchange_server_set(p->exchange, server);
 }
 
@@ -481,8 +468,6 @@ cc_poller *cc_poller_create(const cc_server_config *server, cc_transport *transp
         seed = (uint64_t)cc_time_now();
     cc_backoff_init(&p->backoff, seed);
     p->dispatch = dispatch;
-    p->password.name = "password_file";
-    p->token.name = "token_file";
     p->granted = -1;
     p->state_since = cc_time_now();
     p->exchange = cc_exchange_create(transport, server, on_answer, p);
@@ -499,8 +484,7 @@ void cc_poller_destroy(cc_poller *p)
     cc_exchange_destroy(p->exchange);
     event_free(p->timer);
     cc_batch_clear(&p->batch);
-    cc_secret_clear(&p->password);
-    cc_secret_clear(&p->token);
+    cc_login_clear(&p->login);
     free(p);
 }
 

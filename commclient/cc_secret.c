@@ -66,14 +66,9 @@ const char *cc_secret_check_file(const struct stat *info)
 
 static cc_status check_seen(cc_secret *secret)
 {
-    const struct stat *info = &secret->seen;
-    const char *why = cc_secret_check_file(info);
+    const char *why = cc_secret_check_file(&secret->seen);
 
-    if (why != NULL)
-        return refuse(secret, CC_NOT_PERMITTED, why);
-    if (info->st_size > CC_SECRET_MAX)
-        return refuse(secret, CC_MALFORMED, "is too long for a secret");
-    return CC_OK;
+    return why != NULL ? refuse(secret, CC_NOT_PERMITTED, why) : CC_OK;
 }
 
 static cc_status check_text(cc_secret *secret, char *text, size_t len)
@@ -102,6 +97,8 @@ static cc_status read_text(cc_secret *secret, int descriptor)
     ssize_t n;
     cc_status status;
 
+    if (secret->seen.st_size > CC_SECRET_MAX)
+        return refuse(secret, CC_MALFORMED, "is too long for a secret");
     while ((n = read(descriptor, text + len, sizeof(text) - 1 - len)) > 0)
         len += (size_t)n;
     text[len] = '\0';
@@ -115,14 +112,12 @@ static cc_status read_text(cc_secret *secret, int descriptor)
     return status;
 }
 
-cc_status cc_secret_read(cc_secret *secret)
+/* Open the file and see whether it may hold a secret. */
+static cc_status open_file(cc_secret *secret, int *out_descriptor)
 {
-    int descriptor;
     cc_status status;
+    int descriptor;
 
-    if (secret->text != NULL && !cc_secret_changed(secret))
-        return CC_OK;
-    wipe_text(secret);
     memset(&secret->seen, 0, sizeof(secret->seen));
     descriptor = open(secret->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0)
@@ -131,9 +126,35 @@ cc_status cc_secret_read(cc_secret *secret)
         status = refuse_unreadable(secret, errno);
     else
         status = check_seen(secret);
-    if (status == CC_OK)
-        status = read_text(secret, descriptor);
+    if (status != CC_OK)
+        close(descriptor);
+    *out_descriptor = descriptor;
+    return status;
+}
+
+cc_status cc_secret_read(cc_secret *secret)
+{
+    int descriptor;
+    cc_status status;
+
+    if (secret->text != NULL && !cc_secret_changed(secret))
+        return CC_OK;
+    wipe_text(secret);
+    status = open_file(secret, &descriptor);
+    if (status != CC_OK)
+        return status;
+    status = read_text(secret, descriptor);
     close(descriptor);
+    return status;
+}
+
+cc_status cc_secret_inspect(cc_secret *secret)
+{
+    int descriptor;
+    cc_status status = open_file(secret, &descriptor);
+
+    if (status == CC_OK)
+        close(descriptor);
     return status;
 }
 

@@ -29,7 +29,13 @@ typedef struct cc_secret {
  *  characters; CC_SYSTEM. All but CC_OK leave `text` NULL and set `error`. */
 cc_status cc_secret_read(cc_secret *secret);
 
-/** 1 when the file is not as it was at the last cc_secret_read(). */
+/** Look at the file as cc_secret_read() does, but leave what is in it to others:
+ *  `text` stays NULL, and it may be of any length.
+ *  @return CC_OK, CC_NOT_PERMITTED, CC_NOT_FOUND, CC_SYSTEM */
+cc_status cc_secret_inspect(cc_secret *secret);
+
+/** 1 when the file is not as it was at the last cc_secret_read() or
+ *  cc_secret_inspect(). */
 int cc_secret_changed(const cc_secret *secret);
 
 /** Why a file with this state may hold no secret: it is not this user's or

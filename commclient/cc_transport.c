@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cc_transport.c - polls over HTTP: libcurl's multi interface on libevent.
+ * cc_transport.c - polls and uploads over HTTP: libcurl's multi interface on
+ * libevent.
  *
  * libcurl says which descriptors to watch and when to call it again
  * (on_socket_change, on_timer_change); libevent tells when that is. An own
@@ -45,6 +46,7 @@ struct cc_exchange {
     int64_t started; /* ms, monotonic                                */
     int granted;     /* s that the poll may be held                            */
     int active;
+    curl_off_t uploaded; /* bytes of the body                            */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -183,6 +185,21 @@ static int on_request(void *baton, char *to, char *from, int to_port, int from_p
     return CURL_PREREQFUNC_OK;
 }
 
+/* A long body has as long as it needs, while it moves. */
+static int on_progress(void *baton, curl_off_t to_come, curl_off_t came,
+                       curl_off_t to_send, curl_off_t sent)
+{
+    cc_exchange *x = baton;
+
+    (void)to_come;
+    (void)came;
+    (void)to_send;
+    if (sent > x->uploaded)
+        set_deadline(x, CC_STALL);
+    x->uploaded = sent;
+    return 0;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *baton)
 {
     cc_exchange *x = baton;
@@ -278,7 +295,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *baton)
     return line.len;
 }
 
-/* ---- one poll -------------------------------------------------------- */
+/* ---- one request ----------------------------------------------------- */
 
 static void remove_exchange(cc_exchange *x)
 {
@@ -370,19 +387,20 @@ static void add_header(cc_exchange *x, const char *line)
     x->headers = curl_slist_append(x->headers, line);
 }
 
-static void set_headers(cc_exchange *x, const cc_poll *poll)
+static void begin_headers(cc_exchange *x)
 {
-    const char *const *header = poll->headers;
-    char line[CC_CURSOR_MAX + 32];
-
     curl_slist_free_all(x->headers);
     x->headers = NULL;
     add_header(x, "Accept: application/json");
     add_header(x, "Expect:");
-    if (poll->body == NULL)
-        add_header(x, "Content-Type:");
-    while (poll->body != NULL && header != NULL && *header != NULL)
-        add_header(x, *header++);
+}
+
+static void set_poll(cc_exchange *x, const cc_poll *poll)
+{
+    char line[CC_CURSOR_MAX + 32];
+
+    begin_headers(x);
+    add_header(x, "Content-Type:");
     if (poll->wait > 0) {
         snprintf(line, sizeof(line), "Prefer: wait=%d", poll->wait);
         add_header(x, line);
@@ -392,18 +410,43 @@ static void set_headers(cc_exchange *x, const cc_poll *poll)
         add_header(x, line);
     }
     curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, "");
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE, 0L);
+    if (poll->read_only)
+        curl_easy_setopt(x->easy, CURLOPT_HTTPGET, 1L);
 }
 
-static void set_credentials(cc_exchange *x, const cc_poll *poll)
+static void set_upload(cc_exchange *x, const cc_upload *upload)
 {
-    if (poll->token != NULL) {
+    size_t i;
+
+    begin_headers(x);
+    for (i = 0; upload->headers[i] != NULL; i++)
+        add_header(x, upload->headers[i]);
+    curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS,
+                     upload->body.len > 0 ? upload->body.data : "");
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)upload->body.len);
+    curl_easy_setopt(x->easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(x->easy, CURLOPT_XFERINFODATA, x);
+    curl_easy_setopt(x->easy, CURLOPT_NOPROGRESS, 0L);
+}
+
+static void set_login(cc_exchange *x, const cc_login *login)
+{
+    if (login->token.text != NULL) {
         curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        curl_easy_setopt(x->easy, CURLOPT_XOAUTH2_BEARER, poll->token);
+        curl_easy_setopt(x->easy, CURLOPT_XOAUTH2_BEARER, login->token.text);
     }
-    else if (poll->password != NULL) {
+    else if (login->password.text != NULL) {
         curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-        curl_easy_setopt(x->easy, CURLOPT_USERNAME, x->server->user);
-        curl_easy_setopt(x->easy, CURLOPT_PASSWORD, poll->password);
+        curl_easy_setopt(x->easy, CURLOPT_USERNAME, login->user);
+        curl_easy_setopt(x->easy, CURLOPT_PASSWORD, login->password.text);
+    }
+    else if (login->netrc.path != NULL) {
+        curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        curl_easy_setopt(x->easy, CURLOPT_NETRC, (long)CURL_NETRC_REQUIRED);
+        curl_easy_setopt(x->easy, CURLOPT_NETRC_FILE, login->netrc.path);
     }
 }
 
@@ -429,22 +472,22 @@ static void set_security(cc_exchange *x)
         curl_easy_setopt(x->easy, CURLOPT_SSLCERT, server->cert);
     if (server->key != NULL)
         curl_easy_setopt(x->easy, CURLOPT_SSLKEY, server->key);
-    if (server->proxy != NULL)
+    if (server->proxy != NULL) {
         curl_easy_setopt(x->easy, CURLOPT_PROXY, server->proxy);
+        curl_easy_setopt(x->easy, CURLOPT_NOPROXY, "");
+    }
+    curl_easy_setopt(x->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
 
-static void set_options(cc_exchange *x, const cc_poll *poll)
+static void set_options(cc_exchange *x, const char *url, const cc_login *login)
 {
     CURL *easy = x->easy;
 
     curl_easy_reset(easy);
-    curl_easy_setopt(easy, CURLOPT_URL, poll->url);
+    curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE,
-                     poll->body != NULL ? (long)strlen(poll->body) : 0L);
-    curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, poll->body != NULL ? poll->body : "");
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)x->server->connect_timeout);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 131072L);
@@ -457,23 +500,39 @@ static void set_options(cc_exchange *x, const cc_poll *poll)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->error);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
-    if (poll->read_only)
-        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-    set_headers(x, poll);
-    set_credentials(x, poll);
+    set_login(x, login);
     set_security(x);
 }
 
-void cc_exchange_start(cc_exchange *x, const cc_poll *poll)
+static void begin(cc_exchange *x, const char *url, const cc_login *login)
 {
     memset(&x->answer, 0, sizeof(x->answer));
     x->answer.granted = -1;
     x->error[0] = '\0';
     x->body.len = 0;
-    set_options(x, poll);
+    x->uploaded = 0;
+    set_options(x, url, login);
+}
+
+static void start(cc_exchange *x, int granted)
+{
     x->started = cc_time_monotonic();
     x->active = 1;
-    x->granted = poll->granted;
+    x->granted = granted;
     set_deadline(x, x->server->connect_timeout + CC_ANSWER_LAG);
     curl_multi_add_handle(x->transport->multi, x->easy);
+}
+
+void cc_exchange_start(cc_exchange *x, const cc_poll *poll)
+{
+    begin(x, poll->url, poll->login);
+    set_poll(x, poll);
+    start(x, poll->granted);
+}
+
+void cc_exchange_upload(cc_exchange *x, const cc_upload *upload)
+{
+    begin(x, upload->url, upload->login);
+    set_upload(x, upload);
+    start(x, 0);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cc_transport.h - polls over HTTP: libcurl's multi interface on libevent.
+ * cc_transport.h - polls and uploads over HTTP: libcurl's multi interface on
+ * libevent.
  *
- * It knows how a poll looks on the wire and nothing of what an answer means.
- * One cc_exchange for each server, at most one poll at a time. HTTP/1.1 only:
+ * It knows how they look on the wire and nothing of what an answer means. A
+ * cc_exchange has one request at a time; all share their connections. HTTP/1.1 only:
  * over HTTP/2 a server cannot hold polls without a thread. Redirects are not
  * followed, so credentials never reach another origin. An answer is cut off
  * where it is larger than several usual messages and the largest single one.
@@ -12,6 +13,8 @@
 
 #include "cc_compat.h"
 #include "cc_config.h"
+#include "cc_login.h"
+#include "cc_memory.h"
 #include "cc_status.h"
 
 struct event_base;
@@ -23,16 +26,20 @@ typedef struct cc_transport cc_transport;
 typedef struct cc_exchange cc_exchange;
 
 typedef struct cc_poll {
-    const char *url;            /* with the query                                */
-    const char *cursor;         /* Last-Event-ID; NULL: none                     */
-    int wait;                   /* s to be held; 0: answer now                   */
-    int granted;                /* s that the server held the last time, or wait */
-    const char *password;       /* NULL: none                                    */
-    const char *token;          /* NULL: none                                    */
-    int read_only;              /* GET: acknowledges nothing, cursor or not      */
-    const char *body;           /* not a poll but this text is sent; NULL: a poll */
-    const char *const *headers; /* lines, NULL at the end, that go with a body  */
+    const char *url;    /* with the query                                */
+    const char *cursor; /* Last-Event-ID; NULL: none                     */
+    int wait;           /* s to be held; 0: answer now                   */
+    int granted;        /* s that the server held the last time, or wait */
+    int read_only;      /* GET: acknowledges nothing, cursor or not      */
+    const cc_login *login;
 } cc_poll;
+
+typedef struct cc_upload {
+    const char *url;
+    const char *const *headers; /* lines, without line ends; NULL behind the last */
+    cc_slice body;              /* must live until the answer                     */
+    const cc_login *login;
+} cc_upload;
 
 typedef enum {
     CC_ANSWERED, /* there is a status                             */
@@ -71,10 +78,13 @@ void cc_exchange_destroy(cc_exchange *exchange);
 /** What the next poll goes by; one on its way is not changed. */
 void cc_exchange_server_set(cc_exchange *exchange, const cc_server_config *server);
 
-/** Start a poll. None may be on its way. */
+/** Start a poll. Nothing may be on its way. */
 void cc_exchange_start(cc_exchange *exchange, const cc_poll *poll);
 
-/** Forget the poll that is on its way, if one is. `done` is not called. */
+/** Start a POST with a body. Nothing may be on its way. */
+void cc_exchange_upload(cc_exchange *exchange, const cc_upload *upload);
+
+/** Forget the request that is on its way, if one is. `done` is not called. */
 void cc_exchange_cancel(cc_exchange *exchange);
 
 #endif

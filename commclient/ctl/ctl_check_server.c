@@ -7,7 +7,7 @@
 #include "ctl_probe.h"
 #include "cc_credentials.h"
 #include "cc_memory.h"
-#include "cc_secret.h"
+#include "cc_login.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,29 +107,21 @@ static void report_answer(ctl_report *report, const char *subject,
 static void check_answer(ctl_report *report, const char *subject,
                          const cc_server_config *server)
 {
-    cc_secret password, token;
-    ctl_login login = { server, NULL, NULL };
+    ctl_login known = { server, NULL, NULL };
+    cc_login login;
     ctl_probe probe;
 
-    memset(&password, 0, sizeof(password));
-    memset(&token, 0, sizeof(token));
-    password.name = "password_file";
-    password.path = server->password_file;
-    token.name = "token_file";
-    token.path = server->token_file;
-    if (password.path != NULL)
-        cc_secret_read(&password);
-    if (token.path != NULL)
-        cc_secret_read(&token);
-    login.password = password.text;
-    login.token = token.text;
-    if (ctl_probe_poll(&login, NULL, 1, &probe) == CC_OK)
+    memset(&login, 0, sizeof(login));
+    cc_login_server_set(&login, server);
+    cc_login_read(&login);
+    known.password = login.password.text;
+    known.token = login.token.text;
+    if (ctl_probe_poll(&known, NULL, 1, &probe) == CC_OK)
         report_answer(report, subject, server, &probe);
     else
         ctl_report_add(report, CTL_FAULT, subject, "libcurl cannot be used", NULL);
     ctl_probe_clear(&probe);
-    cc_secret_clear(&password);
-    cc_secret_clear(&token);
+    cc_login_clear(&login);
 }
 
 void ctl_check_server(ctl_report *report, const cc_server_config *server)

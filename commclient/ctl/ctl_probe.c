@@ -34,29 +34,62 @@ static void keep_answer(void *baton, const cc_answer *answer)
     event_base_loopbreak(a->base);
 }
 
-cc_status ctl_probe_send(const ctl_login *login, const cc_poll *request,
-                         ctl_probe *out_probe)
+/* As the agent's own, but for where the secret comes from. */
+static cc_login login_of(const ctl_login *login)
+{
+    cc_login known;
+
+    memset(&known, 0, sizeof(known));
+    cc_login_server_set(&known, login->server);
+    known.password.text = (char *)login->password;
+    known.token.text = (char *)login->token;
+    return known;
+}
+
+/* One of `poll` and `upload` is NULL. */
+static cc_status send_request(const ctl_login *login, const cc_poll *poll,
+                              const cc_upload *upload, ctl_probe *out_probe)
 {
     struct event_base *base = event_base_new();
     cc_transport *transport = cc_transport_create(base, 1);
     asking a = { base, out_probe };
     cc_exchange *exchange;
-    cc_poll poll = *request;
 
     memset(out_probe, 0, sizeof(*out_probe));
     if (transport == NULL) {
         event_base_free(base);
         return CC_SYSTEM;
     }
-    poll.password = login->password;
-    poll.token = login->token;
     exchange = cc_exchange_create(transport, login->server, keep_answer, &a);
-    cc_exchange_start(exchange, &poll);
+    if (poll != NULL)
+        cc_exchange_start(exchange, poll);
+    else
+        cc_exchange_upload(exchange, upload);
     event_base_dispatch(base);
     cc_exchange_destroy(exchange);
     cc_transport_destroy(transport);
     event_base_free(base);
     return CC_OK;
+}
+
+cc_status ctl_probe_send(const ctl_login *login, const cc_poll *request,
+                         ctl_probe *out_probe)
+{
+    cc_login known = login_of(login);
+    cc_poll poll = *request;
+
+    poll.login = &known;
+    return send_request(login, &poll, NULL, out_probe);
+}
+
+cc_status ctl_probe_upload(const ctl_login *login, const cc_upload *request,
+                           ctl_probe *out_probe)
+{
+    cc_login known = login_of(login);
+    cc_upload upload = *request;
+
+    upload.login = &known;
+    return send_request(login, NULL, &upload, out_probe);
 }
 
 cc_status ctl_probe_poll(const ctl_login *login, const char *cursor, int max,

@@ -27,9 +27,12 @@ typedef struct ctl_login {
 } ctl_login;
 
 /** Send one request and wait for the answer, connect_timeout and 10 s at most.
+ *  The login in the request is not looked at.
  *  @return CC_OK: `out_probe` is set; CC_SYSTEM: libcurl cannot be used */
 cc_status ctl_probe_send(const ctl_login *login, const cc_poll *request,
                          ctl_probe *out_probe);
+cc_status ctl_probe_upload(const ctl_login *login, const cc_upload *request,
+                           ctl_probe *out_probe);
 
 /** A poll that is not held and acknowledges nothing.
  *  @param cursor  what follows it is asked for; NULL: the oldest

@@ -46,14 +46,14 @@ static cc_status send_message(const ctl_login *login, const char *publish,
     static const char *const headers[] = { "Content-Type: application/json", "TTL: 60",
                                            NULL };
     char *url = format_target(login->server, publish);
-    cc_poll request;
+    cc_upload request;
     cc_status status;
 
     memset(&request, 0, sizeof(request));
     request.url = url;
-    request.body = MESSAGE;
+    request.body = cc_slice_of(MESSAGE);
     request.headers = headers;
-    status = ctl_probe_send(login, &request, out_probe);
+    status = ctl_probe_upload(login, &request, out_probe);
     free(url);
     return status;
 }

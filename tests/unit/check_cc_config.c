@@ -72,6 +72,8 @@ START_TEST(every_key_is_read)
                   "proxy = http://proxy:3128\ndevice = desk.top-1\nwait = 20\n"
                   "connect_timeout=3\n"
                   "[server b]\nurl=https://b/\ntoken_file = ~/token\n"
+                  "[server c]\nurl=https://c/\nnetrc = yes\n"
+                  "[server d]\nurl=https://d/\nnetrc = /x/netrc\n"
                   "[ app  orders ]\nservers = a, b\nwindow = 100\nquota = 2M\n"
                   "[app greedy]\nquota = none\n"),
         CC_OK);
@@ -88,6 +90,8 @@ START_TEST(every_key_is_read)
     ck_assert_int_eq(config->servers[0].wait, 20);
     ck_assert_int_eq(config->servers[0].connect_timeout, 3);
     ck_assert_str_eq(config->servers[1].token_file, "/home/somebody/token");
+    ck_assert_str_eq(config->servers[2].netrc, "/home/somebody/.netrc");
+    ck_assert_str_eq(config->servers[3].netrc, "/x/netrc");
     ck_assert_str_eq(config->apps[0].name, "orders");
     ck_assert_int_eq(cc_config_quota(config, "orders"), 2 << 20);
     ck_assert_int_eq(cc_config_quota(config, "greedy"), INT64_MAX);
@@ -191,6 +195,8 @@ static const char *const wrong[][2] = {
       ":1: [server main] has a password_file, but no user" },
     { SERVER "user = al\npassword_file = pw\ntoken_file = t\n",
       "one of them is allowed" },
+    { SERVER "netrc = n\ntoken_file = t\n", "has netrc and a token_file: one of them" },
+    { SERVER "user = al\npassword_file = pw\nnetrc = yes\n", "has netrc and a user" },
     { SERVER "user = a:b\n", ":3: user holds ':'" },
     { SERVER "key = k\n", "has a key, but no cert" },
     { SERVER "proxy = http://u:p@proxy\n", ":3: proxy holds a user or a password" },

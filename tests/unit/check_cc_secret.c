@@ -109,6 +109,24 @@ START_TEST(a_secret_that_becomes_bad_is_forgotten)
 }
 END_TEST
 
+START_TEST(a_file_that_is_only_inspected_is_not_read)
+{
+    char big[CC_SECRET_MAX + 10];
+
+    memset(big, 'x', sizeof(big));
+    big[sizeof(big) - 1] = '\0';
+    ck_assert_int_eq(cc_secret_inspect(&secret), CC_NOT_FOUND);
+    write_secret(big, 0600);
+    ck_assert(cc_secret_changed(&secret));
+    ck_assert_int_eq(cc_secret_inspect(&secret), CC_OK);
+    ck_assert_ptr_null(secret.text);
+    ck_assert(!cc_secret_changed(&secret));
+    chmod(file, 0640);
+    ck_assert(cc_secret_changed(&secret));
+    ck_assert_int_eq(cc_secret_inspect(&secret), CC_NOT_PERMITTED);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cc_secret");
@@ -120,6 +138,7 @@ int main(void)
     tcase_add_test(c, a_file_of_another_user_is_refused);
     tcase_add_test(c, what_is_no_secret_is_refused);
     tcase_add_test(c, a_secret_that_becomes_bad_is_forgotten);
+    tcase_add_test(c, a_file_that_is_only_inspected_is_not_read);
     suite_add_tcase(s, c);
     return support_run(s);
 }
