@@ -21,9 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SEGMENT  (64 * 1024 * 1024)
-#define ROUND    100000        /* messages queued before they are taken off   */
-#define BATCH    100
+#define SEGMENT (64 * 1024 * 1024)
+#define ROUND   100000 /* messages queued before they are taken off   */
+#define BATCH   100
 
 typedef struct bench {
     csq *q;
@@ -57,18 +57,22 @@ static void must(apr_status_t rv, const char *what)
 static void append_some(bench *b, long from, long to)
 {
     char client[32];
-    csq_key key = { "www.example.org", client };
-    unsigned char id[CSQ_ID_BYTES];
+    csq_key key = { "www.example.org", client, NULL };
+    csq_appended appended;
     apr_time_t now = apr_time_now();
-    csq_message message = { .app = "orders", .sender = "orders-backend",
-                            .type = "application/json", .encoding = CSQ_JSON,
-                            .time = now, .expires = now + apr_time_from_sec(3600),
-                            .data = b->data, .len = 202 };
+    csq_message message = { .app = "orders",
+                            .sender = "orders-backend",
+                            .type = "application/json",
+                            .encoding = CSQ_JSON,
+                            .time = now,
+                            .expires = now + apr_time_from_sec(3600),
+                            .data = b->data,
+                            .len = 202 };
     long i;
 
     for (i = from; i < to; i++) {
         snprintf(client, sizeof client, "client-%ld", i % b->clients);
-        must(csq_append(b->q, &message, &key, 1, now, NULL, id), "append");
+        must(csq_append(b->q, &message, &key, 1, now, NULL, &appended), "append");
     }
 }
 
@@ -96,7 +100,7 @@ static void append_round(bench *b, long n)
 static long drain_client(bench *b, csq_batch *batch, int number)
 {
     char client[32];
-    csq_key key = { "www.example.org", client };
+    csq_key key = { "www.example.org", client, NULL };
     csq_cursor cursor;
     csq_fetch fetch = { .max_messages = BATCH, .max_bytes = SEGMENT };
     long taken = 0;
@@ -134,8 +138,8 @@ static void report(bench *b, const csq_stats *empty, const csq_stats *full, long
     const char *problem = NULL;
 
     csq_stats_get(b->q, &stats);
-    printf("messages            %ld of 200 bytes, %d clients, %d writers\n",
-           b->messages, b->clients, b->writers);
+    printf("messages            %ld of 200 bytes, %d clients, %d writers\n", b->messages,
+           b->clients, b->writers);
     printf("segment a message   %.1f bytes\n",
            (double)(full->segment_used - empty->segment_used) / (double)round);
     printf("append              %.0f ns\n",
@@ -175,10 +179,16 @@ static void run(bench *b)
 
 int main(int argc, char **argv)
 {
-    csq_limits limits = { .max_queue_bytes = SEGMENT, .max_message = 1024 * 1024,
-                          .max_queue = ROUND, .max_clients = 200000,
-                          .default_ttl = 86400, .max_ttl = 30 * 86400,
-                          .client_expiry = 86400, .overflow = CSQ_OVERFLOW_REJECT };
+    csq_limits limits = { .max_queue_bytes = SEGMENT,
+                          .max_message = 1024 * 1024,
+                          .max_queue = ROUND,
+                          .max_clients = 200000,
+                          .default_ttl = 86400,
+                          .max_ttl = 30 * 86400,
+                          .client_expiry = 86400,
+                          .device_expiry = 30 * 86400,
+                          .max_devices = 16,
+                          .overflow = CSQ_OVERFLOW_REJECT };
     char path[] = "/tmp/queue-bench-XXXXXX";
     bench b = { .messages = argc > 1 ? atol(argv[1]) : 1000000,
                 .clients = argc > 2 ? atoi(argv[2]) : 1000,

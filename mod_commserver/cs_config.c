@@ -31,6 +31,8 @@ APLOG_USE_MODULE(commserver);
 #define DEFAULT_MAX_QUEUE_BYTES (16 * 1024 * 1024)
 #define DEFAULT_MAX_CLIENTS     200000
 #define DEFAULT_CLIENT_EXPIRY   (7 * DAY)
+#define DEFAULT_DEVICE_EXPIRY   (30 * DAY)
+#define DEFAULT_MAX_DEVICES     16
 #define DEFAULT_EVENT_THREADS   16
 #define DEFAULT_TTL             DAY
 #define DEFAULT_MAX_TTL         (30 * DAY)
@@ -73,6 +75,12 @@ static const setting max_clients = {
 static const setting client_expiry = {
     CS_CLIENT_EXPIRY, "1 second to 3650 days", GLOBAL(client_expiry), 1,
     (apr_int64_t)3650 * DAY, SETTING_SECONDS, 1 };
+static const setting device_expiry = {
+    CS_DEVICE_EXPIRY, "1 second to 3650 days", GLOBAL(device_expiry), 1,
+    (apr_int64_t)3650 * DAY, SETTING_SECONDS, 1 };
+static const setting max_devices = {
+    CS_MAX_DEVICES, "1 to 64", GLOBAL(max_devices), 1, CSQ_DEVICES_MAX, SETTING_COUNT,
+    1 };
 static const setting blocking_polls = {
     CS_BLOCKING_POLLS, "0 to 100000", GLOBAL(blocking_polls), 0, 100000,
     SETTING_COUNT, 1 };
@@ -311,7 +319,10 @@ const command_rec cs_config_commands[] = {
         "polls a child may hold by blocking a thread"),
     ROW(CS_CLIENT_EXPIRY, client_expiry, RSRC_CONF,
         "how long a client with an empty queue is remembered"),
+    ROW(CS_DEVICE_EXPIRY, device_expiry, RSRC_CONF,
+        "how long a device that does not poll is kept"),
     ROW(CS_MAX_CLIENTS, max_clients, RSRC_CONF, "clients with a queue"),
+    ROW(CS_MAX_DEVICES, max_devices, RSRC_CONF, "devices of a client"),
     ROW(CS_MAX_EVENT_THREADS, max_event_threads, RSRC_CONF,
         "threads of a child that serve parked polls and their connections"),
     ROW(CS_MAX_MESSAGE, max_message, RSRC_CONF, "bytes of a message"),
@@ -338,6 +349,8 @@ void *cs_config_server_create(apr_pool_t *p, server_rec *s)
     config->max_queue = CS_CONFIG_UNSET;
     config->max_clients = CS_CONFIG_UNSET;
     config->client_expiry = CS_CONFIG_UNSET;
+    config->device_expiry = CS_CONFIG_UNSET;
+    config->max_devices = CS_CONFIG_UNSET;
     config->overflow = CS_CONFIG_UNSET;
     config->blocking_polls = CS_CONFIG_UNSET;
     config->blocking_shared = 0;
@@ -364,6 +377,8 @@ void *cs_config_server_merge(apr_pool_t *p, void *base, void *add)
     c->max_queue = merge_number(b->max_queue, a->max_queue);
     c->max_clients = merge_number(b->max_clients, a->max_clients);
     c->client_expiry = merge_number(b->client_expiry, a->client_expiry);
+    c->device_expiry = merge_number(b->device_expiry, a->device_expiry);
+    c->max_devices = merge_number(b->max_devices, a->max_devices);
     c->overflow = merge_number(b->overflow, a->overflow);
     c->blocking_polls = merge_number(b->blocking_polls, a->blocking_polls);
     c->blocking_shared = 0;
@@ -442,6 +457,8 @@ static void resolve_numbers(cs_config_server *config)
     set_default(&config->max_queue, DEFAULT_MAX_QUEUE);
     set_default(&config->max_clients, DEFAULT_MAX_CLIENTS);
     set_default(&config->client_expiry, DEFAULT_CLIENT_EXPIRY);
+    set_default(&config->device_expiry, DEFAULT_DEVICE_EXPIRY);
+    set_default(&config->max_devices, DEFAULT_MAX_DEVICES);
     set_default(&config->overflow, CSQ_OVERFLOW_REJECT);
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons);
     config->blocking_shared = threads == 1;
@@ -646,6 +663,8 @@ void cs_config_limits(server_rec *main_server, csq_limits *out_limits)
     out_limits->default_ttl = (apr_uint32_t)cs_config_ttl(dir);
     out_limits->max_ttl = (apr_uint32_t)cs_config_max_ttl(dir);
     out_limits->client_expiry = (apr_uint32_t)config->client_expiry;
+    out_limits->device_expiry = (apr_uint32_t)config->device_expiry;
+    out_limits->max_devices = (apr_uint32_t)config->max_devices;
     out_limits->overflow = (csq_overflow)config->overflow;
 }
 

@@ -36,6 +36,8 @@ typedef struct cs_config_server {
     apr_int64_t max_queue;        /* messages a queue                        */
     apr_int64_t max_clients;      /* queues                                  */
     apr_int64_t client_expiry;    /* seconds                                 */
+    apr_int64_t device_expiry;
+    apr_int64_t max_devices;
     apr_int64_t overflow;         /* csq_overflow                            */
     apr_int64_t blocking_polls;   /* requests a child may block on           */
     int blocking_shared;          /* all children together may, since each is

@@ -16,6 +16,7 @@ static csq_key *make_keys(const cs_delivery *delivery, csq_key *one, apr_pool_t 
     for (i = 0; i < delivery->n; i++) {
         keys[i].realm = delivery->realm;
         keys[i].client = delivery->clients[i];
+        keys[i].device = NULL;
     }
     return keys;
 }
@@ -24,7 +25,8 @@ apr_status_t cs_deliver(request_rec *r, apr_pool_t *p, cs_delivery *delivery)
 {
     const commserver_message *given = &delivery->message;
     apr_time_t now = apr_time_now();
-    csq_message message;
+    csq_message message = { .urgency = CSQ_NORMAL };
+    csq_appended appended;
     apr_status_t rv;
     csq_key one;
 
@@ -35,6 +37,7 @@ apr_status_t cs_deliver(request_rec *r, apr_pool_t *p, cs_delivery *delivery)
     delivery->refusal = cs_hooks_message_check(r, given, delivery->clients, delivery->n);
     if (delivery->refusal != OK)
         return APR_EACCES;
+    message.realm = delivery->realm;
     message.app = given->app;
     message.sender = given->sender;
     message.type = given->type;
@@ -43,7 +46,8 @@ apr_status_t cs_deliver(request_rec *r, apr_pool_t *p, cs_delivery *delivery)
     delivery->refused = delivery->n == 1 ? NULL
                         : apr_pcalloc(p, (apr_size_t)delivery->n * sizeof(apr_status_t));
     rv = csq_append(cs_lifecycle_queue(), &message, make_keys(delivery, &one, p),
-                    delivery->n, now, delivery->refused, delivery->id);
+                    delivery->n, now, delivery->refused, &appended);
+    memcpy(delivery->id, appended.id, CSQ_ID_BYTES);
     cs_lifecycle_upkeep(now);
     return rv;
 }

@@ -164,6 +164,7 @@ static apr_status_t commserver_client_state(server_rec *s, const char *client,
         return CSQ_BAD_NAME;
     key.realm = cs_config_server_get(s)->realm;
     key.client = client;
+    key.device = NULL;
     rv = csq_client_info_get(cs_lifecycle_queue(), &key, &info);
     if (rv != APR_SUCCESS)
         return rv;

@@ -24,6 +24,7 @@ cs_problem cs_problem_of_status(apr_status_t status)
     case CSQ_QUEUE_FULL:
     case CSQ_SEGMENT_FULL:
     case CSQ_CLIENTS_FULL:
+    case CSQ_DEVICES_FULL:
         return CS_PROBLEM_FULL;
     case CSQ_REFUSED:
         return CS_PROBLEM_REFUSED;

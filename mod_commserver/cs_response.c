@@ -251,12 +251,10 @@ apr_size_t cs_response_events_size(const csq_batch *batch)
     return size;
 }
 
-static char *write_event_id(char *out, apr_uint64_t epoch, apr_uint64_t sequence)
+static char *write_event_id(char *out, const csq_cursor *cursor)
 {
-    csq_cursor cursor = { epoch, sequence };
-
     out = LITERAL(out, "id: ");
-    csq_cursor_format(&cursor, out);
+    csq_cursor_format(cursor, out);
     out += strlen(out);
     *out++ = '\n';
     return out;
@@ -269,7 +267,7 @@ static char *write_gap_event(char *out, const csq_batch *batch, const csq_gap *g
 
     out = LITERAL(out, GAP_EVENT);
     if (!csq_batch_count(batch))
-        out = write_event_id(out, cursor.epoch, cursor.sequence);
+        out = write_event_id(out, &cursor);
     out = LITERAL(out, "data: ");
     out = write_gap(out, gaps, n);
     return LITERAL(out, "\n\n");
@@ -278,7 +276,6 @@ static char *write_gap_event(char *out, const csq_batch *batch, const csq_gap *g
 apr_size_t cs_response_events(const csq_batch *batch, int named, char *out)
 {
     apr_uint32_t i, n = csq_batch_count(batch), gaps;
-    apr_uint64_t epoch = csq_batch_cursor(batch).epoch;
     const csq_gap *gap;
     char *o = out;
 
@@ -292,7 +289,7 @@ apr_size_t cs_response_events(const csq_batch *batch, int named, char *out)
             o = write_bytes(o, view->app, strlen(view->app));
             *o++ = '\n';
         }
-        o = write_event_id(o, epoch, view->sequence);
+        o = write_event_id(o, &view->cursor);
         o = LITERAL(o, "data: ");
         o = write_message(o, view);
         o = LITERAL(o, "\n\n");

@@ -6,12 +6,16 @@
  * and through nothing else, so that another store can stand behind it.
  *
  * Ideas needed to read it:
- *  - A queue belongs to a client (csq_key) and to no process. Any process
- *    that can map the segment can append, fetch and acknowledge.
+ *  - A queue belongs to a device of a client (csq_key) and to no process. Any
+ *    process that can map the segment can append, fetch and acknowledge. A
+ *    device is known once it has fetched; a message to the client goes to each
+ *    known device, and waits for the first while there is none.
  *  - A message is stored once, however many queues it is linked into.
  *  - Sequences grow within a queue; a cursor is (epoch, sequence) and is
  *    exclusive: what follows it has a greater sequence. The epoch is 64
- *    random bits, drawn when the queue is created.
+ *    random bits, drawn when the queue is created. A client that asks for
+ *    urgent messages only stands at different places for different urgencies;
+ *    its cursor says so.
  *  - Wake-ups are hints. A waiter always fetches again; a lost or a doubled
  *    hint costs time, never a message.
  *  - A process may die at any instruction (SIGKILL). The next one that takes
@@ -59,7 +63,12 @@ extern "C" {
     X(BAD_NAME,     16, "a name is not allowed")                              \
     X(BAD_JSON,     17, "the body is not well-formed JSON")                   \
     X(BAD_CURSOR,   18, "the cursor is malformed")                            \
-    X(NO_REALM,     19, "the segment serves several realms: name one")
+    X(NO_REALM,     19, "the segment serves several realms: name one")        \
+    X(DEVICES_FULL, 20, "the client has as many devices as allowed")          \
+    X(FINISHED,     21, "the message is in no queue any more")                \
+    X(RUNNING,      22, "a request with the same key is being worked on")     \
+    X(OTHER_BODY,   23, "the key was used for another body")                  \
+    X(REPEATED,     24, "a request with the same key was answered before")
 
 #define CSQ_STATUS_BASE (APR_OS_START_USERERR + 7100)
 #define CSQ_STATUS_ENUM(name, offset, text) CSQ_##name = CSQ_STATUS_BASE + (offset),
@@ -84,6 +93,8 @@ typedef struct csq_limits {
     apr_uint32_t default_ttl;      /* seconds, for writers that give none    */
     apr_uint32_t max_ttl;          /* seconds, longer ones are clamped       */
     apr_uint32_t client_expiry;    /* seconds an empty queue is remembered   */
+    apr_uint32_t device_expiry;    /* seconds an unseen device is kept       */
+    apr_uint32_t max_devices;      /* of one client, up to CSQ_DEVICES_MAX   */
     csq_overflow overflow;
 } csq_limits;
 
@@ -158,11 +169,13 @@ apr_status_t csq_realm_only(csq *q, apr_pool_t *pool, const char **out_realm);
 #define CSQ_CLIENT_MAX  255  /* bytes */
 #define CSQ_REALM_MAX   255  /* bytes */
 #define CSQ_DEVICE_MAX  32   /* bytes */
+#define CSQ_GROUP_MAX   64   /* bytes */
+#define CSQ_TOPIC_MAX   32   /* bytes                                        */
 #define CSQ_SENDER_MAX  255  /* bytes; longer ones are refused, BAD_NAME      */
 #define CSQ_TYPE_MAX    255  /* bytes of a Content-Type; longer: BAD_NAME     */
 #define CSQ_ID_BYTES    16
 #define CSQ_ID_TEXT     22   /* base64url without padding, without the NUL   */
-#define CSQ_CURSOR_TEXT 40   /* buffer for a cursor, NUL included            */
+#define CSQ_CURSOR_TEXT 104  /* buffer for a cursor, NUL included            */
 
 /** @return APR_SUCCESS or CSQ_BAD_NAME. App: [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
  *  Device: the same alphabet, up to 32. Client: 1..255 bytes of UTF-8 without
@@ -170,24 +183,42 @@ apr_status_t csq_realm_only(csq *q, apr_pool_t *pool, const char **out_realm);
 apr_status_t csq_app_check(const char *name, apr_size_t len);
 apr_status_t csq_device_check(const char *name, apr_size_t len);
 apr_status_t csq_client_check(const char *name, apr_size_t len);
+/** Topic (RFC 8030 5.4): 1..32 of the base64url alphabet. */
+apr_status_t csq_topic_check(const char *name, apr_size_t len);
 
 /** Senders and types: UTF-8 without control characters, of any length.
  *  @return APR_SUCCESS or CSQ_BAD_NAME. */
 apr_status_t csq_text_check(const char *text, apr_size_t len);
 
 void csq_id_format(const unsigned char id[CSQ_ID_BYTES], char out[CSQ_ID_TEXT + 1]);
+/** The one text of an id, and no other. @return APR_SUCCESS or CSQ_BAD_NAME */
+apr_status_t csq_id_parse(const char *text, apr_size_t len,
+                          unsigned char out_id[CSQ_ID_BYTES]);
 
 #define CSQ_NUMBER_TEXT 20   /* digits of the largest number                 */
 
 /** Decimal digits, no NUL. @return how many. */
 apr_size_t csq_number_format(apr_uint64_t value, char out[CSQ_NUMBER_TEXT]);
 
+/* Urgency (RFC 8030 5.3). */
+typedef enum {
+    CSQ_VERY_LOW,
+    CSQ_LOW,
+    CSQ_NORMAL,
+    CSQ_HIGH
+} csq_urgency;
+
+/* Where a client stands. Messages of an urgency that it did not ask for stay
+ * behind: of urgency u all up to sequence - behind[u] are done with. All 0:
+ * the client asked for everything.                                          */
 typedef struct csq_cursor {
     apr_uint64_t epoch;
     apr_uint64_t sequence;
+    apr_uint64_t behind[CSQ_HIGH];
 } csq_cursor;
 
-/** Text form: 16 hex digits, '-', decimal sequence. Strict.
+/** Text form: 16 hex digits, '-', decimal sequence; where something is behind
+ *  also '.' and behind[] of normal, low and very-low, separated by '.'. Strict.
  *  @return APR_SUCCESS or CSQ_BAD_CURSOR. */
 apr_status_t csq_cursor_parse(const char *text, apr_size_t len, csq_cursor *out_cursor);
 void csq_cursor_format(const csq_cursor *cursor, char out[CSQ_CURSOR_TEXT]);
@@ -215,34 +246,64 @@ apr_status_t csq_payload_encode(const char *type, const char *body, apr_size_t l
 
 /* ---- publishing ------------------------------------------------------ */
 
-/** Names one queue. Strings end with NUL and are only read. */
+/** Names a client or one of its queues. Strings end with NUL, are only read. */
 typedef struct csq_key {
     const char *realm;
     const char *client;
+    const char *device;     /* NULL: when publishing all devices that are known,
+                               else the device with the empty name            */
 } csq_key;
 
 typedef struct csq_message {
+    const char *realm;      /* of the sender and of all receivers             */
     const char *app;        /* checked by csq_app_check                       */
     const char *sender;     /* who published, 1..CSQ_SENDER_MAX bytes of text */
     const char *type;       /* Content-Type, text; NULL: none given           */
+    const char *topic;      /* takes the place of what the same sender's app
+                               has in a queue under it; NULL: none            */
     csq_encoding encoding;
+    csq_urgency urgency;
     apr_time_t time;        /* when it was published; kept in milliseconds    */
-    apr_time_t expires;     /* when it goes unread; the same                  */
+    apr_time_t expires;     /* when it goes unread; the same. Not after `time`:
+                               only for who waits now or was here in the last
+                               CSQ_RECENT seconds                             */
     const char *data;       /* wire value                                     */
     apr_size_t len;         /* bytes of it                                    */
+    const unsigned char *id;/* NULL: one is drawn                             */
+    unsigned receipt : 1;   /* remember until it expires what became of it, and
+                               tell receivers that the sender wants to hear of
+                               the application's acknowledgement              */
+    unsigned lenient : 1;   /* to several: queue for those where it can be    */
 } csq_message;
 
+#define CSQ_RECENT        5   /* seconds                                      */
+#define CSQ_NOW_LIFE      10  /* seconds that a message for now lives         */
 #define CSQ_RECEIVERS_MAX 128 /* of one csq_append()                          */
+#define CSQ_DEVICES_MAX   64
+
+/* What a publish came to. */
+typedef struct csq_appended {
+    unsigned char id[CSQ_ID_BYTES];
+    apr_uint32_t queues;    /* it was linked into                             */
+    apr_uint32_t receivers; /* clients (or devices, where named) it was queued
+                               for; those it was for now and who were not there
+                               are not counted                                */
+    apr_uint32_t refused;   /* for whom it was not                            */
+} csq_appended;
 
 /**
- * Queue one message for one or several clients, all or none. Queues that do
- * not exist are created. A key given twice counts once. Wakes who waits.
- * @param refused  n statuses, set for every key when several were given and
- *                 one was refused; NULL allowed when n is 1
+ * Queue one message for one or several clients or devices, all or none unless
+ * `lenient`. Queues that do not exist are created. A receiver given twice
+ * counts once. Wakes who waits. Copies for several devices of a client are
+ * never refused: a queue that is full drops its oldest.
+ * @param refused  n statuses, set for every key when one was refused: why, or
+ *                 APR_SUCCESS; NULL allowed
  * @param n        1..CSQ_RECEIVERS_MAX, else APR_EINVAL
- * @param out_id   the id drawn for the message; NULL allowed
- * @return APR_SUCCESS: it is queued and will outlive this process;
- *         n == 1: CSQ_QUEUE_FULL, CSQ_CLIENTS_FULL; n > 1: CSQ_REFUSED;
+ * @param out      NULL allowed
+ * @return APR_SUCCESS: it is queued and will outlive this process (for nobody
+ *         if out->queues is 0: a message for now, or all refused leniently);
+ *         n == 1: CSQ_QUEUE_FULL, CSQ_CLIENTS_FULL, CSQ_DEVICES_FULL;
+ *         n > 1: CSQ_REFUSED;
  *         either: CSQ_SEGMENT_FULL, CSQ_TOO_LARGE, CSQ_BAD_NAME, CSQ_BUSY,
  *         CSQ_CLOSED, CSQ_NO_SERVER (handles that attached), CSQ_DAMAGED.
  *         Nothing is queued then.
@@ -252,11 +313,151 @@ typedef struct csq_message {
  * themselves.
  */
 apr_status_t csq_append(csq *q, const csq_message *message, const csq_key *to, int n,
-                        apr_time_t now, apr_status_t *refused,
-                        unsigned char out_id[CSQ_ID_BYTES]);
+                        apr_time_t now, apr_status_t *refused, csq_appended *out);
+
+/* Told of each client for whom a message to many was not queued; client "":
+ * of all that come after, for example since the segment is busy. Under locks:
+ * it must only take a note.                                                 */
+typedef void csq_refused_fn(void *baton, const char *client, apr_status_t status);
+
+/**
+ * Queue one message for the members of a group, or (group NULL) for every
+ * client of the realm that is known, leniently. The locks are passed on from
+ * shard to shard: a process that is killed on the way has queued it for some.
+ * @param each  NULL allowed
+ * @return as csq_append(); nobody there: APR_SUCCESS with out->queues 0.
+ *         Once it was queued for anybody it is APR_SUCCESS.
+ */
+apr_status_t csq_append_group(csq *q, const csq_message *message, const char *group,
+                              apr_time_t now, csq_refused_fn *each, void *baton,
+                              csq_appended *out);
+
+/**
+ * Add a client to a group of an application, or take it out. Groups are there
+ * while they have members. A member is known as long as it is one.
+ * @param group  as csq_app_check
+ * @param out_changed  0: it was in (or out) before
+ * @return APR_SUCCESS, CSQ_BAD_NAME, CSQ_CLIENTS_FULL, CSQ_SEGMENT_FULL,
+ *         CSQ_BUSY, CSQ_CLOSED, CSQ_NO_SERVER, CSQ_DAMAGED.
+ */
+apr_status_t csq_group_add(csq *q, const csq_key *client, const char *app,
+                           const char *group, apr_time_t now, int *out_changed);
+apr_status_t csq_group_remove(csq *q, const csq_key *client, const char *app,
+                              const char *group, apr_time_t now, int *out_changed);
 
 /** Bytes of the longest wire value that fits into a queue and the segment. */
 apr_size_t csq_value_max(csq *q);
+
+/* Who waits on a queue: made by csq_waiter_make() from a slot (one a server
+ * process) and a number the process chose. 0: nobody.                       */
+typedef apr_uint64_t csq_waiter;
+
+/* ---- what became of a message ---------------------------------------- */
+
+/* Of one receiver; the least of several that are still open counts, else the
+ * best. doc/protocol.md has the table.                                      */
+typedef enum {
+    CSQ_STATE_QUEUED,
+    CSQ_STATE_HANDED_OUT,
+    CSQ_STATE_RECEIVED,     /* the client's agent has it                      */
+    CSQ_STATE_ACKNOWLEDGED, /* the application has it; reported for messages
+                               with a receipt only                            */
+    CSQ_STATE_EXPIRED,
+    CSQ_STATE_REPLACED,
+    CSQ_STATE_WITHDRAWN,
+    CSQ_STATE_DROPPED,
+    CSQ_STATES
+} csq_state;
+
+typedef struct csq_message_info {
+    csq_state state;
+    int handed;               /* was handed out to one at least               */
+    apr_uint32_t queues;      /* it was linked into                           */
+    apr_uint32_t counts[CSQ_STATES]; /* of them; complete for messages with a
+                                 receipt, else of those still in a queue      */
+    apr_uint32_t changes;     /* differs whenever the rest has changed        */
+    int waiting;              /* the waiter is registered                     */
+} csq_message_info;
+
+/* Names a message of an application. */
+typedef struct csq_message_key {
+    const char *realm;
+    const char *app;
+    const char *sender;       /* NULL: whoever sent it                        */
+    unsigned char id[CSQ_ID_BYTES];
+} csq_message_key;
+
+/**
+ * What became of a message. Messages without a receipt are remembered for some
+ * time after they are gone, as long as there is room.
+ * @param waiter  0, or who is rung at the next change: registered if
+ *                `changes` is that of out_info, and out_info->waiting is 1 then;
+ *                an older one is rung and replaced. Makes a receipt for the
+ *                message; what is in no queue any more does not change
+ * @param changes what the caller knows; NULL: nothing, so it is answered now
+ * @return APR_SUCCESS; CSQ_EMPTY: it is not known, or not of this application
+ *         or sender; CSQ_SEGMENT_FULL (no room for a receipt), CSQ_BUSY,
+ *         CSQ_CLOSED, CSQ_DAMAGED.
+ */
+apr_status_t csq_message_get(csq *q, const csq_message_key *key, csq_waiter waiter,
+                             const apr_uint32_t *changes, csq_message_info *out_info);
+/** Stop waiting for it. APR_SUCCESS, CSQ_REPLACED, CSQ_BUSY, CSQ_CLOSED. */
+apr_status_t csq_message_unwait(csq *q, const csq_message_key *key, csq_waiter waiter);
+
+/**
+ * Take a message out of all queues where it still is.
+ * @param out_info  as it is afterwards
+ * @return APR_SUCCESS: it was in one at least; CSQ_FINISHED: it was in none any
+ *         more, out_info says why; CSQ_EMPTY: not known; CSQ_BUSY, CSQ_CLOSED,
+ *         CSQ_DAMAGED.
+ */
+apr_status_t csq_message_withdraw(csq *q, const csq_message_key *key,
+                                  csq_message_info *out_info);
+
+/**
+ * An application has acknowledged these messages. Those that are unknown or
+ * have no receipt are passed over: who knows an id has had the message.
+ * @return APR_SUCCESS, CSQ_BUSY, CSQ_CLOSED, CSQ_DAMAGED.
+ */
+apr_status_t csq_message_acknowledged(csq *q, const char *realm,
+                                      const unsigned char (*ids)[CSQ_ID_BYTES], int n);
+
+/* ---- idempotency ------------------------------------------------------ */
+
+#define CSQ_DIGEST_BYTES 16
+#define CSQ_ANSWER_MAX   16384 /* bytes of an answer that is kept             */
+
+typedef struct csq_digest {
+    unsigned char bytes[CSQ_DIGEST_BYTES];
+} csq_digest;
+
+/** Keyed digest of n strings, each with its length. */
+csq_digest csq_digest_make(csq *q, const char *const *strings, const apr_size_t *lengths,
+                           int n);
+
+/**
+ * Begin a request that must have its effect once.
+ * @param owner   a waiter of the caller's slot: who is dead is at it no more
+ * @param window  how long it is remembered
+ * @param out_id  the id that the message has, or must be published with
+ * @param answer  buffer of *len bytes; *len becomes what was kept. 0: the one
+ *                who was at it died before it could be kept, but the message
+ *                was queued
+ * @return APR_SUCCESS: it is new, csq_repeat_finish() or csq_repeat_forget()
+ *         is due; CSQ_REPEATED; CSQ_RUNNING; CSQ_OTHER_BODY;
+ *         CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_CLOSED, CSQ_DAMAGED, APR_ENOSPC (the
+ *         buffer is too small).
+ */
+apr_status_t csq_repeat_begin(csq *q, const csq_digest *key, const csq_digest *body,
+                              csq_waiter owner, apr_interval_time_t window,
+                              apr_time_t now, unsigned char out_id[CSQ_ID_BYTES],
+                              char *answer, apr_size_t *len);
+/** Keep the answer, up to CSQ_ANSWER_MAX bytes. APR_SUCCESS, CSQ_EMPTY (it is
+ *  not known), CSQ_SEGMENT_FULL (kept without an answer), CSQ_BUSY, CSQ_CLOSED. */
+apr_status_t csq_repeat_finish(csq *q, const csq_digest *key, const char *answer,
+                               apr_size_t len);
+/** It had no effect. As csq_repeat_finish(). */
+apr_status_t csq_repeat_forget(csq *q, const csq_digest *key);
 
 /* ---- fetching -------------------------------------------------------- */
 
@@ -276,15 +477,12 @@ apr_size_t csq_value_max(csq *q);
  * It is told to a cursor before that, and acknowledged by one at or behind
  * it: such a cursor was handed out with the gap or with the messages.        */
 
-/* Who waits on a queue: made by csq_waiter_make() from a slot (one a server
- * process) and a number the process chose. 0: nobody.                       */
-typedef apr_uint64_t csq_waiter;
-
 typedef struct csq_fetch {
     const csq_cursor *after;  /* exclusive; NULL: from the oldest kept        */
     apr_uint32_t max_messages;/* 0: read nothing and tell no gap: CSQ_EMPTY   */
     apr_size_t max_bytes;     /* payload bytes; a larger single one still goes*/
     csq_waiter waiter;        /* registered if there is nothing; 0: do not    */
+    csq_urgency urgency;      /* the least that is wanted                     */
     unsigned acknowledge : 1; /* first remove everything up to `after`        */
     unsigned resume : 1;      /* `waiter` was registered by an earlier call   */
     unsigned stay : 1;        /* register `waiter` also when there is
@@ -297,13 +495,16 @@ typedef struct csq_fetch {
  * stay until the batch is used again.                                       */
 typedef struct csq_view {
     unsigned char id[CSQ_ID_BYTES];
-    apr_uint64_t sequence;
+    csq_cursor cursor;        /* where the client stands with it              */
     apr_time_t time;
     apr_time_t expires;
     csq_encoding encoding;
+    csq_urgency urgency;
+    int receipt;              /* the sender wants to hear of the application  */
     const char *app;
     const char *sender;
     const char *type;         /* NULL: none                                   */
+    const char *topic;        /* NULL: none                                   */
     const char *data;         /* wire value                                   */
     apr_size_t len;
 } csq_view;
@@ -337,16 +538,17 @@ int csq_batch_gap(const csq_batch *batch, const csq_gap **out_gaps, apr_uint32_t
 
 /**
  * Acknowledge, read and start waiting, in one step under one lock.
- * Creates the queue if it is not known and a waiter is given. An unknown
- * epoch, or a sequence beyond the last handed out, removes nothing and reads
- * from the oldest with a gap.
+ * Makes the device known, unless it only peeks. An unknown epoch, or a
+ * sequence beyond the last handed out, removes nothing and reads from the
+ * oldest with a gap. Acknowledging removes of each urgency what the cursor
+ * says is done with.
  * @return APR_SUCCESS: the batch has messages or a gap, nobody was registered
  *         (a registered `waiter` was taken off) unless `stay` says so;
  *         CSQ_EMPTY: nothing there; `waiter`, if given, is registered now,
  *         an older one was replaced and woken. The cursor is set;
  *         CSQ_REPLACED: `resume` was set and another waits in its place;
- *         CSQ_CLIENTS_FULL, CSQ_SEGMENT_FULL (creating the queue), CSQ_BUSY,
- *         CSQ_CLOSED, CSQ_BAD_NAME, CSQ_DAMAGED.
+ *         CSQ_CLIENTS_FULL, CSQ_DEVICES_FULL, CSQ_SEGMENT_FULL (making the
+ *         device known), CSQ_BUSY, CSQ_CLOSED, CSQ_BAD_NAME, CSQ_DAMAGED.
  */
 apr_status_t csq_fetch_batch(csq *q, const csq_key *key, const csq_fetch *fetch,
                              apr_time_t now, csq_batch *batch);
@@ -419,9 +621,12 @@ typedef struct csq_client_info {
     apr_time_t oldest;        /* time of the oldest message, 0: none          */
     apr_time_t last_seen;     /* last fetch, 0: never                         */
     int waiting;              /* a poll is held now                           */
+    apr_uint32_t devices;     /* that are known                               */
 } csq_client_info;
 
-/** @return APR_SUCCESS; CSQ_EMPTY: not known (all zero); CSQ_BUSY, CSQ_CLOSED. */
+/** Of one device, or (device NULL) of all of the client: the sums, the oldest
+ *  message, the latest time.
+ *  @return APR_SUCCESS; CSQ_EMPTY: not known (all zero); CSQ_BUSY, CSQ_CLOSED. */
 apr_status_t csq_client_info_get(csq *q, const csq_key *key, csq_client_info *out_info);
 
 /* Counters that the module keeps in the segment so that all processes share
@@ -430,7 +635,7 @@ apr_status_t csq_client_info_get(csq *q, const csq_key *key, csq_client_info *ou
 void csq_counter_add(csq *q, unsigned index, apr_uint64_t value);
 
 typedef struct csq_stats {
-    apr_uint64_t clients;        /* queues                                    */
+    apr_uint64_t clients;
     apr_uint64_t waiting;        /* requests held by all processes            */
     apr_uint64_t queued;         /* messages linked into queues               */
     apr_uint64_t bytes;          /* their payload, each stored message once   */

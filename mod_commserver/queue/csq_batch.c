@@ -14,20 +14,20 @@
 #define KEEP_BYTES  (1024 * 1024) /* a batch that grew larger shrinks again   */
 
 typedef struct places {
-    size_t app, sender, type, data;
+    size_t app, sender, type, topic, data;
 } places;
 
 struct csq_batch {
     csq_cursor cursor;
     uint32_t count;
-    uint32_t room;             /* views allocated                             */
+    uint32_t room; /* views allocated                             */
     csq_view *views;
-    places *places;            /* of the same messages in `memory`            */
+    places *places; /* of the same messages in `memory`            */
     char *memory;
     size_t used;
     size_t size;
     size_t bytes;
-    uint32_t origin;           /* of the last message: its strings are there  */
+    uint32_t origin; /* of the last message: its strings are there  */
     int more;
     int gap;
     uint32_t gap_count;
@@ -69,8 +69,7 @@ void csq_batch_reset(csq_batch *batch)
         batch->memory = NULL;
         batch->size = 0;
     }
-    batch->cursor.epoch = 0;
-    batch->cursor.sequence = 0;
+    memset(&batch->cursor, 0, sizeof batch->cursor);
     batch->count = 0;
     batch->used = 0;
     batch->bytes = 0;
@@ -129,8 +128,22 @@ static void need_view(csq_batch *batch)
     batch->places = grow(batch->places, batch->room * sizeof *batch->places);
 }
 
-apr_status_t csq_batch_add(csq_batch *batch, csq *q, csq_entry *entry,
-                           csq_stored *stored)
+/* 0: it has none (offset 0 is never that of a topic). */
+static void copy_topic(csq_batch *batch, const csq_entry *entry, places *at)
+{
+    const csq_link *link = (const csq_link *)entry;
+
+    at->topic = 0;
+    if (entry->kind != CSQ_KIND_ENTRY || !link->topic_len
+        || link->topic_len > CSQ_TOPIC_MAX)
+        return;
+    at->topic = reserve(batch, link->topic_len + 1u);
+    memcpy(batch->memory + at->topic, link->topic, link->topic_len);
+    batch->memory[at->topic + link->topic_len] = '\0';
+}
+
+apr_status_t csq_batch_add(csq_batch *batch, csq *q, const csq_entry *entry,
+                           csq_stored *stored, csq_cursor **out_cursor)
 {
     csq_view *view;
     places *at;
@@ -148,17 +161,20 @@ apr_status_t csq_batch_add(csq_batch *batch, csq *q, csq_entry *entry,
         rv = copy_origin(batch, q, stored->entry.body, at);
     if (rv != APR_SUCCESS)
         return rv;
+    copy_topic(batch, entry, at);
     at->data = reserve(batch, stored->len);
     csq_stream_open(&stream, q, stored, stored->data, CSQ_MESSAGE_DATA);
     rv = csq_stream_read(&stream, batch->memory + at->data, stored->len);
     if (rv != APR_SUCCESS)
         return rv;
     memcpy(view->id, stored->id, CSQ_ID_BYTES);
-    view->sequence = entry->sequence;
     view->time = (apr_time_t)csq_stored_time(stored) * 1000;
     view->expires = (apr_time_t)csq_stored_expires(stored) * 1000;
-    view->encoding = (csq_encoding)stored->entry.encoding;
+    view->encoding = (csq_encoding)(stored->entry.flags & CSQ_ENCODING_MASK);
+    view->urgency = csq_stored_urgency(stored);
+    view->receipt = (stored->entry.flags & CSQ_ASKED) != 0;
     view->len = stored->len;
+    *out_cursor = &view->cursor;
     batch->bytes += stored->len;
     batch->count++;
     return APR_SUCCESS;
@@ -170,13 +186,12 @@ void csq_batch_gap_unknown(csq_batch *batch)
     batch->gap_count = 0;
 }
 
-void csq_batch_gap_fill(csq_batch *batch, csq *q, const csq_client *client,
-                        uint64_t after)
+void csq_batch_gap_fill(csq_batch *batch, csq *q, const csq_queue *queue, uint64_t after)
 {
-    csq_gap_chunk *first = csq_gap_at(q, client->gap);
+    csq_gap_chunk *first = csq_gap_at(q, queue->gap);
     csq_gap_chunk *gap = first;
     csq_gap *out;
-    uint32_t number = client->gap;
+    uint32_t number = queue->gap;
     uint64_t count;
     int n;
 
@@ -209,6 +224,7 @@ void csq_batch_finish(csq_batch *batch, const csq_cursor *cursor, int more)
         view->app = batch->memory + at->app;
         view->sender = batch->memory + at->sender;
         view->type = batch->memory[at->type] ? batch->memory + at->type : NULL;
+        view->topic = at->topic ? batch->memory + at->topic : NULL;
         view->data = batch->memory + at->data;
     }
     batch->cursor = *cursor;

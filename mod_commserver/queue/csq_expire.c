@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * csq_expire.c - what is over leaves: messages at their time, clients whose
- * queue has been empty for long.
+ * queue has been empty for long, devices that were not seen for long, receipts
+ * and answers that were kept.
  *
  * The wheel says what to look at; what it looks at is judged by its exact
  * time. A fetch never hands out what has expired, whether the wheel has come
@@ -12,48 +13,117 @@
 #include "cs_compat.h"
 #include "csq_private.h"
 
-#define NODES_AT_ONCE 256      /* per hold of a shard's lock                  */
+#define NODES_AT_ONCE 256 /* per hold of a shard's lock                  */
+#define SWEEP_SHARD   1u  /* what the allocator guards needs one lock    */
 
 static uint32_t limit_of(const apr_uint32_t *limit)
 {
     return __atomic_load_n(limit, __ATOMIC_RELAXED);
 }
 
-static apr_status_t forget_or_keep(csq *q, unsigned shard, uint32_t number,
-                                   uint32_t tick, apr_time_t now)
+static uint32_t add_seconds(uint32_t second, uint32_t more)
 {
-    const csq_limits *limits = &q->header->limits;
-    csq_client *client = csq_client_at(q, number);
-    uint32_t expiry = limit_of(&limits->client_expiry);
-    uint32_t longest = limit_of(&limits->max_ttl);
-    uint32_t due = client->due;
+    return second > UINT32_MAX - 1 - more ? UINT32_MAX - 1 : second + more;
+}
+
+/* A device that is named, or one of several, is kept longer than a client that
+ * merely polls.                                                              */
+static int is_kept_device(csq *q, const csq_queue *queue)
+{
+    csq_client *client = csq_client_at(q, queue->client);
+    csq_queue *first = client ? csq_queue_at(q, client->queues) : NULL;
+
+    return (queue->flags & CSQ_QUEUE_KNOWN)
+           && (queue->device_len || first != queue || queue->sibling);
+}
+
+/* A device that was not seen for long is none any more; what it has not read
+ * is missing should it come back.                                            */
+static apr_status_t give_device_up(csq *q, unsigned shard, csq_queue *queue)
+{
+    csq_entry *entry;
+    csq_stored *stored;
+    uint32_t message;
+    apr_status_t rv = queue->head ? csq_gap_need_locked(q, queue) : APR_SUCCESS;
+
+    while (rv == APR_SUCCESS && queue->head) {
+        entry = csq_entry_at(q, queue->head);
+        stored = entry ? csq_entry_stored(q, queue->head, entry, &message) : NULL;
+        if (!stored) {
+            csq_repair_want(q);
+            return CSQ_DAMAGED;
+        }
+        rv = csq_gap_add_locked(q, queue, csq_entry_sequence(entry), stored->entry.body);
+        if (rv == APR_SUCCESS)
+            rv = csq_entry_remove_locked(q, shard, queue, queue->head, CSQ_FATE_DROPPED);
+        CSQ_ADD(q->shards[shard].dropped, 1);
+    }
+    if (rv == APR_SUCCESS)
+        queue->flags &= (uint8_t)~CSQ_QUEUE_KNOWN;
+    return rv;
+}
+
+static apr_status_t look_at_device(csq *q, unsigned shard, uint32_t number, uint32_t tick,
+                                   apr_time_t now, int *out_done)
+{
+    csq_queue *queue = csq_queue_at(q, number);
+    uint32_t due =
+        add_seconds(queue->last_seen, limit_of(&q->header->limits.device_expiry));
     apr_status_t rv;
 
-    if (client->gap && longest > expiry)
-        due = due > UINT32_MAX - (longest - expiry) ? UINT32_MAX : due + longest - expiry;
+    *out_done = 1;
+    if (csq_waiter_alive(q, queue->waiter))
+        due = add_seconds(tick, limit_of(&q->header->limits.device_expiry));
     if (due > tick)
         return csq_wheel_move_locked(q, shard, number, tick, due);
-    if (client->head || csq_waiter_alive(q, client->waiter)) {
-        csq_client_touch(q, client, now);
-        return csq_wheel_move_locked(q, shard, number, tick, client->due);
+    rv = give_device_up(q, shard, queue);
+    csq_queue_touch(q, queue, now);
+    *out_done = rv != APR_SUCCESS;
+    return rv;
+}
+
+static apr_status_t forget_or_keep(csq *q, unsigned shard, uint32_t number, uint32_t tick,
+                                   apr_time_t now)
+{
+    const csq_limits *limits = &q->header->limits;
+    csq_queue *queue = csq_queue_at(q, number);
+    uint32_t expiry = limit_of(&limits->client_expiry);
+    uint32_t longest = limit_of(&limits->max_ttl);
+    uint32_t due = queue->due;
+    apr_status_t rv;
+    int done;
+
+    if (is_kept_device(q, queue)) {
+        rv = look_at_device(q, shard, number, tick, now, &done);
+        if (done)
+            return rv;
+        due = queue->due;
     }
-    if (client->gap) {
-        rv = csq_gap_clear_locked(q, client);
+    if (queue->gap && longest > expiry)
+        due = add_seconds(due, longest - expiry);
+    if (due > tick)
+        return csq_wheel_move_locked(q, shard, number, tick, due);
+    if (queue->head || csq_waiter_alive(q, queue->waiter)) {
+        csq_queue_touch(q, queue, now);
+        return csq_wheel_move_locked(q, shard, number, tick, queue->due);
+    }
+    if (queue->gap) {
+        rv = csq_gap_clear_locked(q, queue);
         if (rv != APR_SUCCESS)
             return rv;
     }
-    return csq_client_forget_locked(q, shard, number);
+    return csq_queue_forget_locked(q, shard, number);
 }
 
-static apr_status_t expire_or_keep(csq *q, unsigned shard, uint32_t number,
-                                   uint32_t tick, apr_time_t now)
+static apr_status_t expire_or_keep(csq *q, unsigned shard, uint32_t number, uint32_t tick,
+                                   apr_time_t now)
 {
     csq_entry *entry = csq_entry_at(q, number);
-    csq_client *client = csq_client_at(q, entry->client);
+    csq_queue *queue = csq_queue_at(q, entry->queue);
     uint32_t message;
     csq_stored *stored = csq_entry_stored(q, number, entry, &message);
 
-    if (!client || !stored) {
+    if (!queue || !stored) {
         csq_repair_want(q);
         return CSQ_DAMAGED;
     }
@@ -61,7 +131,7 @@ static apr_status_t expire_or_keep(csq *q, unsigned shard, uint32_t number,
         return csq_wheel_move_locked(q, shard, number, tick,
                                      csq_wheel_second(csq_stored_expires(stored)));
     CSQ_ADD(q->shards[shard].expired, 1);
-    return csq_entry_remove_locked(q, shard, client, number);
+    return csq_entry_remove_locked(q, shard, queue, number, CSQ_FATE_EXPIRED);
 }
 
 /* Everything in the place whose time has come. */
@@ -77,7 +147,7 @@ static apr_status_t empty_place(csq *q, unsigned shard, uint32_t place, uint32_t
         if (*budget == 0)
             return APR_INCOMPLETE;
         --*budget;
-        if (csq_client_at(q, number))
+        if (csq_queue_at(q, number))
             rv = forget_or_keep(q, shard, number, tick, now);
         else if (csq_entry_at(q, number))
             rv = expire_or_keep(q, shard, number, tick, now);
@@ -91,13 +161,13 @@ static apr_status_t empty_place(csq *q, unsigned shard, uint32_t place, uint32_t
 
 static uint32_t second_of(csq *q, uint32_t number)
 {
-    csq_client *client = csq_client_at(q, number);
+    csq_queue *queue = csq_queue_at(q, number);
     csq_entry *entry = csq_entry_at(q, number);
     csq_stored *stored;
     uint32_t message;
 
-    if (client)
-        return client->due;
+    if (queue)
+        return queue->due;
     stored = entry ? csq_entry_stored(q, number, entry, &message) : NULL;
     return stored ? csq_wheel_second(csq_stored_expires(stored)) : 0;
 }
@@ -175,7 +245,7 @@ apr_status_t csq_expire_shard_locked(csq *q, unsigned shard, apr_time_t now,
     return APR_SUCCESS;
 }
 
-apr_status_t csq_expire_queue_locked(csq *q, unsigned shard, csq_client *client,
+apr_status_t csq_expire_queue_locked(csq *q, unsigned shard, csq_queue *queue,
                                      apr_time_t now)
 {
     csq_entry *entry;
@@ -183,9 +253,9 @@ apr_status_t csq_expire_queue_locked(csq *q, unsigned shard, csq_client *client,
     uint32_t message;
     apr_status_t rv = APR_SUCCESS;
 
-    while (client->head && rv == APR_SUCCESS) {
-        entry = csq_entry_at(q, client->head);
-        stored = entry ? csq_entry_stored(q, client->head, entry, &message) : NULL;
+    while (queue->head && rv == APR_SUCCESS) {
+        entry = csq_entry_at(q, queue->head);
+        stored = entry ? csq_entry_stored(q, queue->head, entry, &message) : NULL;
         if (!stored) {
             csq_repair_want(q);
             return CSQ_DAMAGED;
@@ -193,14 +263,13 @@ apr_status_t csq_expire_queue_locked(csq *q, unsigned shard, csq_client *client,
         if (csq_stored_expires(stored) > csq_milliseconds(now))
             break;
         CSQ_ADD(q->shards[shard].expired, 1);
-        rv = csq_entry_remove_locked(q, shard, client, client->head);
+        rv = csq_entry_remove_locked(q, shard, queue, queue->head, CSQ_FATE_EXPIRED);
     }
     return rv;
 }
 
 /* One shard, a part at a time so that nobody waits long for its lock. */
-static apr_status_t expire_shard(csq *q, unsigned shard, apr_time_t now,
-                                 unsigned *budget)
+static apr_status_t expire_shard(csq *q, unsigned shard, apr_time_t now, unsigned *budget)
 {
     apr_status_t rv = APR_INCOMPLETE;
     unsigned part;
@@ -221,14 +290,39 @@ static apr_status_t expire_shard(csq *q, unsigned shard, apr_time_t now,
     return rv;
 }
 
+/* Receipts and answers that were kept go part by part, a part a second. */
+static apr_status_t sweep_part(csq *q, apr_time_t now, int whole)
+{
+    uint32_t second = csq_seconds(now);
+    unsigned part = whole ? CSQ_SWEEP_PARTS : second % CSQ_SWEEP_PARTS;
+    apr_status_t rv = csq_lock(q, SWEEP_SHARD);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = csq_allocator_lock(q);
+    if (rv == APR_SUCCESS) {
+        rv = csq_receipt_sweep_locked(q, second, part);
+        if (rv == APR_SUCCESS)
+            rv = csq_repeat_sweep_locked(q, second, part);
+        csq_allocator_unlock(q);
+    }
+    csq_unlock(q, SWEEP_SHARD);
+    return rv == CSQ_RETRY ? APR_SUCCESS : rv;
+}
+
 apr_status_t csq_expire(csq *q, apr_time_t now, unsigned budget)
 {
+    int whole = budget >= q->chunk_count;
+    uint32_t second = csq_seconds(now);
     apr_status_t result = APR_SUCCESS;
     apr_status_t rv;
     unsigned shard;
 
+    if (whole
+        || __atomic_exchange_n(&q->header->swept, second, __ATOMIC_RELAXED) != second)
+        result = sweep_part(q, now, whole);
     for (shard = 0; shard < CSQ_SHARDS; shard++) {
-        if (__atomic_load_n(&q->shards[shard].tick, __ATOMIC_RELAXED) >= csq_seconds(now))
+        if (__atomic_load_n(&q->shards[shard].tick, __ATOMIC_RELAXED) >= second)
             continue;
         rv = budget ? expire_shard(q, shard, now, &budget) : APR_INCOMPLETE;
         if (rv == CSQ_CLOSED || rv == CSQ_DAMAGED)

@@ -2,8 +2,12 @@
  * csq_fetch.c - acknowledge, read and start waiting, under one lock.
  *
  * Reading starts behind the cursor. Whoever reads on from where it stopped
- * starts at client.mark, the entry read last; else the nearer end of the
+ * starts at queue.mark, the entry read last; else the nearer end of the
  * queue is walked.
+ *
+ * A client that wants urgent messages only stands, for each urgency, at
+ * another place (csq_cursor.behind). Reading starts at the least of them; what
+ * was passed over stays behind.
  */
 #include "cs_compat.h"
 #include "csq_private.h"
@@ -16,12 +20,16 @@ typedef struct fetching {
     csq_batch *batch;
     csq_ring_set rings;
     unsigned shard;
-    uint32_t number;           /* of the client                               */
-    csq_client *client;
-    uint64_t after;            /* 0: from the oldest                          */
-    int foreign;               /* the cursor is not of this queue             */
+    uint32_t number; /* of the queue                                */
+    csq_queue *queue;
+    uint64_t after;               /* the least of those that follow              */
+    uint64_t stood[CSQ_HIGH + 1]; /* by urgency; 0: from the oldest           */
+    int apart;                 /* urgencies stand at different places         */
+    int passing[CSQ_HIGH];        /* one of this urgency was passed over         */
+    int passed[CSQ_HIGH];         /* the same, before `last`                     */
+    int foreign;                  /* the cursor is not of this queue             */
     int more;
-    uint64_t last;             /* sequence handed out last                    */
+    uint64_t last; /* sequence handed out last                    */
     uint32_t mark;
 } fetching;
 
@@ -33,7 +41,7 @@ static int is_blank(const csq_cursor *cursor)
 /* Nothing is known under this name, and nothing is to be made. */
 static apr_status_t answer_unknown(fetching *f)
 {
-    csq_cursor cursor = { 0, 0 };
+    csq_cursor cursor = { .epoch = 0 };
     const csq_cursor *after = f->fetch->after;
 
     if (is_blank(after)) {
@@ -53,33 +61,54 @@ static apr_status_t answer_unknown(fetching *f)
 static void judge_cursor(fetching *f)
 {
     const csq_cursor *after = f->fetch->after;
+    int i;
 
+    f->apart = f->fetch->urgency > CSQ_VERY_LOW;
     if (is_blank(after))
         return;
-    if (after->epoch == f->client->epoch && after->sequence <= f->client->handed_out)
+    if (after->epoch == f->queue->epoch && after->sequence <= f->queue->handed_out) {
         f->after = after->sequence;
-    else if (after->epoch == f->client->epoch
+        f->stood[CSQ_HIGH] = after->sequence;
+        for (i = 0; i < CSQ_HIGH; i++) {
+            f->stood[i] = after->sequence > after->behind[i]
+                              ? after->sequence - after->behind[i]
+                              : 0;
+            if (f->stood[i] < f->after)
+                f->after = f->stood[i];
+            f->apart |= after->behind[i] != 0;
+        }
+    }
+    else if (after->epoch == f->queue->epoch
              || !csq_epoch_genuine(f->q, f->name, after->epoch))
         f->foreign = 1;
 }
 
 static apr_status_t acknowledge(fetching *f)
 {
-    csq_client *client = f->client;
+    csq_queue *queue = f->queue;
+    uint32_t number = queue->head;
+    uint32_t steps = 0;
+    uint32_t next;
+    uint32_t message;
     csq_entry *entry;
+    csq_stored *stored;
     apr_status_t rv = APR_SUCCESS;
 
-    while (client->head && rv == APR_SUCCESS) {
-        entry = csq_entry_at(f->q, client->head);
-        if (!entry)
+    for (; number && rv == APR_SUCCESS; number = next) {
+        entry = csq_entry_at(f->q, number);
+        stored = entry ? csq_entry_stored(f->q, number, entry, &message) : NULL;
+        if (!stored || steps++ > f->q->chunk_count)
             return CSQ_DAMAGED;
-        if (entry->sequence > f->after)
+        if (csq_entry_sequence(entry) > f->stood[CSQ_HIGH])
             break;
+        next = entry->queue_next;
+        if (csq_entry_sequence(entry) > f->stood[csq_stored_urgency(stored)])
+            continue;
         CSQ_ADD(f->q->shards[f->shard].acknowledged, 1);
-        rv = csq_entry_remove_locked(f->q, f->shard, client, client->head);
+        rv = csq_entry_remove_locked(f->q, f->shard, queue, number, CSQ_FATE_RECEIVED);
     }
-    if (client->gap)
-        csq_gap_acknowledge_locked(f->q, client, f->after);
+    if (queue->gap)
+        csq_gap_acknowledge_locked(f->q, queue, f->stood[CSQ_HIGH]);
     return rv;
 }
 
@@ -94,7 +123,7 @@ static apr_status_t walk_forward(fetching *f, uint32_t number, uint32_t *out_num
         entry = csq_entry_at(f->q, number);
         if (!entry || steps++ > f->q->chunk_count)
             return CSQ_DAMAGED;
-        if (entry->sequence > f->after)
+        if (csq_entry_sequence(entry) > f->after)
             break;
         number = entry->queue_next;
     }
@@ -112,7 +141,7 @@ static apr_status_t walk_back(fetching *f, uint32_t number, uint32_t *out_number
         entry = csq_entry_at(f->q, number);
         if (!entry || steps++ > f->q->chunk_count)
             return CSQ_DAMAGED;
-        if (entry->sequence <= f->after)
+        if (csq_entry_sequence(entry) <= f->after)
             break;
         found = number;
         number = entry->queue_prev;
@@ -124,62 +153,123 @@ static apr_status_t walk_back(fetching *f, uint32_t number, uint32_t *out_number
 /* The first entry behind the cursor; 0: there is none. */
 static apr_status_t find_start(fetching *f, uint32_t *out_number)
 {
-    csq_client *client = f->client;
-    csq_entry *first = csq_entry_at(f->q, client->head);
-    csq_entry *last = csq_entry_at(f->q, client->tail);
-    csq_entry *mark = client->mark ? csq_entry_at(f->q, client->mark) : NULL;
+    csq_queue *queue = f->queue;
+    csq_entry *first = csq_entry_at(f->q, queue->head);
+    csq_entry *last = csq_entry_at(f->q, queue->tail);
+    csq_entry *mark = queue->mark ? csq_entry_at(f->q, queue->mark) : NULL;
 
     *out_number = 0;
-    if (!client->head)
+    if (!queue->head)
         return APR_SUCCESS;
     if (!first || !last)
         return CSQ_DAMAGED;
-    if (last->sequence <= f->after)
+    if (csq_entry_sequence(last) <= f->after)
         return APR_SUCCESS;
-    if (first->sequence > f->after) {
-        *out_number = client->head;
+    if (csq_entry_sequence(first) > f->after) {
+        *out_number = queue->head;
         return APR_SUCCESS;
     }
-    if (mark && mark->linked && mark->client == f->number
-        && mark->sequence <= f->after)
-        return walk_forward(f, client->mark, out_number);
-    if (f->after - first->sequence < last->sequence - f->after)
-        return walk_forward(f, client->head, out_number);
-    return walk_back(f, client->tail, out_number);
+    if (mark && mark->linked == 1 && mark->queue == f->number
+        && csq_entry_sequence(mark) <= f->after)
+        return walk_forward(f, queue->mark, out_number);
+    if (f->after - csq_entry_sequence(first) < csq_entry_sequence(last) - f->after)
+        return walk_forward(f, queue->head, out_number);
+    return walk_back(f, queue->tail, out_number);
 }
 
 /* ---- reading ----------------------------------------------------------- */
 
+/* A message that expires, or that its sender took back. */
+static int is_over(fetching *f, const csq_stored *stored)
+{
+    return csq_stored_expires(stored) <= csq_milliseconds(f->now);
+}
+
+static int is_batch_full(const fetching *f, const csq_stored *stored)
+{
+    const csq_fetch *fetch = f->fetch;
+
+    return csq_batch_count(f->batch) >= fetch->max_messages
+           || (csq_batch_count(f->batch) > 0
+               && (csq_batch_bytes(f->batch) >= fetch->max_bytes
+                   || stored->len > fetch->max_bytes - csq_batch_bytes(f->batch)));
+}
+
+/* How far those of an urgency are done with. `reached`: all entries up to
+ * there were looked at; `passed`: which were passed over.                    */
+static uint64_t place_of(const fetching *f, int urgency, uint64_t reached,
+                         const int *passed)
+{
+    int stays = urgency < (int)f->fetch->urgency && passed[urgency];
+
+    return stays || f->stood[urgency] > reached ? f->stood[urgency] : reached;
+}
+
+static void set_behind(const fetching *f, csq_cursor *cursor, uint64_t reached,
+                       const int *passed)
+{
+    uint64_t place;
+    int i;
+
+    for (i = 0; i < CSQ_HIGH; i++) {
+        place = place_of(f, i, reached, passed);
+        if (place < cursor->sequence)
+            cursor->behind[i] = cursor->sequence - place;
+    }
+}
+
+/* With the message of this sequence, read last. */
+static void set_cursor(const fetching *f, csq_cursor *cursor, uint64_t sequence)
+{
+    memset(cursor, 0, sizeof *cursor);
+    cursor->epoch = f->queue->epoch;
+    cursor->sequence = sequence > f->stood[CSQ_HIGH] ? sequence : f->stood[CSQ_HIGH];
+    if (f->apart)
+        set_behind(f, cursor, sequence, f->passing);
+}
+
 /* Take one entry into the batch. APR_EOF: it does not fit any more. */
 static apr_status_t read_entry(fetching *f, uint32_t number, csq_entry *entry)
 {
-    const csq_fetch *fetch = f->fetch;
+    uint64_t sequence = csq_entry_sequence(entry);
     csq_stored *stored;
+    csq_urgency urgency;
+    csq_cursor *cursor;
     uint32_t message;
     apr_status_t rv;
 
     stored = csq_entry_stored(f->q, number, entry, &message);
     if (!stored)
         return CSQ_DAMAGED;
-    if (csq_stored_expires(stored) <= csq_milliseconds(f->now)) {
-        if (fetch->peek)
+    urgency = csq_stored_urgency(stored);
+    if (is_over(f, stored)) {
+        if (f->fetch->peek)
             return APR_SUCCESS;
         CSQ_ADD(f->q->shards[f->shard].expired, 1);
-        return csq_entry_remove_locked(f->q, f->shard, f->client, number);
+        return csq_entry_remove_locked(f->q, f->shard, f->queue, number,
+                                       CSQ_FATE_EXPIRED);
     }
-    if (csq_batch_count(f->batch) >= fetch->max_messages
-        || (csq_batch_count(f->batch) > 0
-            && (csq_batch_bytes(f->batch) >= fetch->max_bytes
-                || stored->len > fetch->max_bytes - csq_batch_bytes(f->batch)))) {
+    if (sequence <= f->stood[urgency])
+        return APR_SUCCESS;
+    if (urgency < f->fetch->urgency) {
+        f->passing[urgency] = 1;
+        return APR_SUCCESS;
+    }
+    if (is_batch_full(f, stored)) {
         f->more = 1;
         return APR_EOF;
     }
-    rv = csq_batch_add(f->batch, f->q, entry, stored);
-    if (rv == APR_SUCCESS) {
-        f->last = entry->sequence;
-        f->mark = number;
-    }
-    return rv;
+    rv = csq_batch_add(f->batch, f->q, entry, stored, &cursor);
+    if (rv != APR_SUCCESS)
+        return rv;
+    set_cursor(f, cursor, sequence);
+    if (sequence > f->queue->handed_out && !f->fetch->peek)
+        csq_receipt_handed(f->q, stored, &f->rings);
+    memcpy(f->passed, f->passing, sizeof f->passed);
+    if (sequence > f->last)
+        f->last = sequence;
+    f->mark = number;
+    return APR_SUCCESS;
 }
 
 static apr_status_t read_queue(fetching *f)
@@ -203,12 +293,12 @@ static apr_status_t read_queue(fetching *f)
 
 static void read_gap(fetching *f)
 {
-    uint64_t sequence = csq_gap_sequence(f->q, f->client, f->after);
+    uint64_t sequence = csq_gap_sequence(f->q, f->queue, f->stood[CSQ_HIGH]);
 
     if (f->foreign)
         csq_batch_gap_unknown(f->batch);
     else if (sequence)
-        csq_batch_gap_fill(f->batch, f->q, f->client, f->after);
+        csq_batch_gap_fill(f->batch, f->q, f->queue, f->stood[CSQ_HIGH]);
     if (sequence > f->last)
         f->last = sequence;
 }
@@ -216,26 +306,43 @@ static void read_gap(fetching *f)
 /* The client is told all this now. */
 static void hand_out(fetching *f)
 {
-    csq_client *client = f->client;
+    csq_queue *queue = f->queue;
 
-    if (f->last > client->handed_out)
-        client->handed_out = f->last;
+    if (f->last > queue->handed_out)
+        queue->handed_out = f->last;
     if (f->mark)
-        client->mark = f->mark;
-    if (client->gap && csq_gap_sequence(f->q, client, f->after))
-        csq_gap_told_locked(f->q, client);
+        queue->mark = f->mark;
+    if (queue->gap && csq_gap_sequence(f->q, queue, f->stood[CSQ_HIGH]))
+        csq_gap_told_locked(f->q, queue);
     CSQ_ADD(f->q->shards[f->shard].handed_out, csq_batch_count(f->batch));
 }
 
-/* With nothing left behind the cursor, all that was handed out is behind it. */
+/* Where the client stands now. With nothing left behind the cursor, all that
+ * was handed out is behind it, but for what was passed over.                 */
+static csq_cursor stand_of(const fetching *f)
+{
+    csq_cursor cursor = { .epoch = f->queue->epoch };
+    int i;
+
+    if (!f->fetch->max_messages) {
+        cursor.sequence = f->stood[CSQ_HIGH];
+        for (i = 0; i < CSQ_HIGH; i++)
+            cursor.behind[i] = f->stood[CSQ_HIGH] - f->stood[i];
+        return cursor;
+    }
+    cursor.sequence = f->queue->handed_out;
+    if (csq_batch_count(f->batch))
+        cursor.sequence = f->last > f->stood[CSQ_HIGH] ? f->last : f->stood[CSQ_HIGH];
+    if (f->apart)
+        set_behind(f, &cursor, f->more ? f->last : cursor.sequence,
+                   f->more ? f->passed : f->passing);
+    return cursor;
+}
+
 static void finish(fetching *f)
 {
-    csq_cursor cursor = { f->client->epoch, f->client->handed_out };
+    csq_cursor cursor = stand_of(f);
 
-    if (csq_batch_count(f->batch))
-        cursor.sequence = f->last;
-    else if (!f->fetch->max_messages)
-        cursor.sequence = f->after;
     csq_batch_finish(f->batch, &cursor, f->more);
 }
 
@@ -243,19 +350,19 @@ static void finish(fetching *f)
 
 static void start_waiting(fetching *f)
 {
-    csq_client *client = f->client;
+    csq_queue *queue = f->queue;
 
-    if (client->waiter && client->waiter != f->fetch->waiter)
-        csq_slot_push(f->q, client->waiter, &f->rings);
-    client->waiter = f->fetch->waiter;
-    client->flags &= (uint8_t)~CSQ_CLIENT_RUNG;
+    if (queue->waiter && queue->waiter != f->fetch->waiter)
+        csq_slot_push(f->q, queue->waiter, &f->rings);
+    queue->waiter = f->fetch->waiter;
+    queue->flags &= (uint8_t)~CSQ_QUEUE_RUNG;
 }
 
 static void stop_waiting(fetching *f)
 {
-    if (f->client->waiter == f->fetch->waiter) {
-        f->client->waiter = 0;
-        f->client->flags &= (uint8_t)~CSQ_CLIENT_RUNG;
+    if (f->queue->waiter == f->fetch->waiter) {
+        f->queue->waiter = 0;
+        f->queue->flags &= (uint8_t)~CSQ_QUEUE_RUNG;
     }
 }
 
@@ -269,16 +376,18 @@ static apr_status_t peek(fetching *f)
     if (rv != APR_SUCCESS)
         return rv;
     read_gap(f);
-    csq_batch_finish(f->batch,
-                     &(csq_cursor){ f->client->epoch, f->client->handed_out }, f->more);
+    csq_batch_finish(
+        f->batch,
+        &(csq_cursor){ .epoch = f->queue->epoch, .sequence = f->queue->handed_out },
+        f->more);
     return csq_batch_count(f->batch) || csq_batch_gap(f->batch, &gaps, &n) ? APR_SUCCESS
-                                                                         : CSQ_EMPTY;
+                                                                           : CSQ_EMPTY;
 }
 
 static apr_status_t fetch_known(fetching *f)
 {
     const csq_fetch *fetch = f->fetch;
-    csq_client *client = f->client;
+    csq_queue *queue = f->queue;
     const csq_gap *gaps;
     apr_uint32_t n;
     apr_status_t rv = APR_SUCCESS;
@@ -286,11 +395,11 @@ static apr_status_t fetch_known(fetching *f)
     judge_cursor(f);
     if (fetch->peek)
         return peek(f);
-    if (fetch->resume && client->waiter && client->waiter != fetch->waiter)
+    if (fetch->resume && queue->waiter && queue->waiter != fetch->waiter)
         return CSQ_REPLACED;
-    client->last_seen = csq_seconds(f->now);
-    csq_client_touch(f->q, client, f->now);
-    if (fetch->acknowledge && f->after)
+    queue->last_seen = csq_seconds(f->now);
+    csq_queue_touch(f->q, queue, f->now);
+    if (fetch->acknowledge && f->stood[CSQ_HIGH])
         rv = acknowledge(f);
     if (rv == APR_SUCCESS)
         rv = read_queue(f);
@@ -313,19 +422,29 @@ static apr_status_t fetch_known(fetching *f)
     return CSQ_EMPTY;
 }
 
-static apr_status_t fetch_locked(fetching *f)
+/* Whoever polls is known from then on; without a place to wait in it can do
+ * without.                                                                   */
+static apr_status_t need_queue(fetching *f)
 {
     apr_status_t rv;
 
-    if (f->fetch->waiter && !f->fetch->peek)
-        rv = csq_client_need_locked(f->q, f->name, f->now, &f->number);
-    else
-        rv = csq_client_find_locked(f->q, f->name, &f->number);
+    if (f->fetch->peek)
+        return csq_queue_of_locked(f->q, f->name, &f->number);
+    rv = csq_queue_need_locked(f->q, f->name, f->now, &f->number);
+    if (rv == APR_SUCCESS || rv == CSQ_DAMAGED || f->fetch->waiter)
+        return rv;
+    return csq_queue_of_locked(f->q, f->name, &f->number);
+}
+
+static apr_status_t fetch_locked(fetching *f)
+{
+    apr_status_t rv = need_queue(f);
+
     if (rv != APR_SUCCESS)
         return rv;
     if (!f->number)
         return answer_unknown(f);
-    f->client = csq_client_at(f->q, f->number);
+    f->queue = csq_queue_at(f->q, f->number);
     rv = fetch_known(f);
     if (rv == CSQ_DAMAGED)
         csq_repair_want(f->q);
@@ -377,7 +496,7 @@ apr_status_t csq_fetch_batch(csq *q, const csq_key *key, const csq_fetch *fetch,
 apr_status_t csq_waiter_remove(csq *q, const csq_key *key, csq_waiter waiter)
 {
     csq_name name;
-    csq_client *client;
+    csq_queue *queue;
     uint32_t number;
     uint32_t set;
     apr_status_t rv = csq_name_make(q, key, &name);
@@ -388,14 +507,14 @@ apr_status_t csq_waiter_remove(csq *q, const csq_key *key, csq_waiter waiter)
     rv = csq_lock(q, set);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = csq_client_find_locked(q, &name, &number);
+    rv = csq_queue_of_locked(q, &name, &number);
     if (rv == APR_SUCCESS && number) {
-        client = csq_client_at(q, number);
-        if (client->waiter == waiter) {
-            client->waiter = 0;
-            client->flags &= (uint8_t)~CSQ_CLIENT_RUNG;
+        queue = csq_queue_at(q, number);
+        if (queue->waiter == waiter) {
+            queue->waiter = 0;
+            queue->flags &= (uint8_t)~CSQ_QUEUE_RUNG;
         }
-        else if (client->waiter)
+        else if (queue->waiter)
             rv = CSQ_REPLACED;
     }
     csq_unlock(q, set);

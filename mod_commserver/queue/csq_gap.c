@@ -32,16 +32,16 @@ static apr_status_t take_chunk(csq *q, uint32_t *out_number)
     return APR_SUCCESS;
 }
 
-apr_status_t csq_gap_need_locked(csq *q, csq_client *client)
+apr_status_t csq_gap_need_locked(csq *q, csq_queue *queue)
 {
     uint32_t number;
     apr_status_t rv;
 
-    if (client->gap)
+    if (queue->gap)
         return APR_SUCCESS;
     rv = take_chunk(q, &number);
     if (rv == APR_SUCCESS)
-        __atomic_store_n(&client->gap, number, __ATOMIC_RELEASE);
+        __atomic_store_n(&queue->gap, number, __ATOMIC_RELEASE);
     return rv;
 }
 
@@ -89,10 +89,10 @@ static void count_up(uint32_t *count, uint32_t by)
     *count = *count > UINT32_MAX - by ? UINT32_MAX : *count + by;
 }
 
-apr_status_t csq_gap_add_locked(csq *q, csq_client *client, uint64_t sequence,
+apr_status_t csq_gap_add_locked(csq *q, csq_queue *queue, uint64_t sequence,
                                 uint32_t origin_number)
 {
-    csq_gap_chunk *first = csq_gap_at(q, client->gap);
+    csq_gap_chunk *first = csq_gap_at(q, queue->gap);
     csq_origin *origin = csq_origin_at(q, origin_number);
     csq_gap_chunk *gap;
     int handed;
@@ -101,7 +101,7 @@ apr_status_t csq_gap_add_locked(csq *q, csq_client *client, uint64_t sequence,
         csq_repair_want(q);
         return CSQ_DAMAGED;
     }
-    handed = sequence <= client->handed_out;
+    handed = sequence <= queue->handed_out;
     if (handed && first->handed_sequence < sequence)
         first->handed_sequence = sequence;
     else if (!handed && first->fresh_sequence < sequence)
@@ -114,9 +114,22 @@ apr_status_t csq_gap_add_locked(csq *q, csq_client *client, uint64_t sequence,
     return APR_SUCCESS;
 }
 
-apr_status_t csq_gap_clear_locked(csq *q, csq_client *client)
+void csq_gap_unknown_locked(csq *q, csq_queue *queue)
 {
-    uint32_t head = client->gap;
+    csq_gap_chunk *first = csq_gap_at(q, queue->gap);
+
+    if (!first)
+        return;
+    first->unknown = 1;
+    if (queue->next_sequence - 1 > queue->handed_out)
+        first->fresh_sequence = queue->next_sequence - 1;
+    else
+        first->handed_sequence = queue->next_sequence - 1;
+}
+
+apr_status_t csq_gap_clear_locked(csq *q, csq_queue *queue)
+{
+    uint32_t head = queue->gap;
     uint32_t number = head;
     uint32_t n = 0;
     csq_gap_chunk *gap;
@@ -135,7 +148,7 @@ apr_status_t csq_gap_clear_locked(csq *q, csq_client *client)
     rv = csq_allocator_lock(q);
     if (rv != APR_SUCCESS)
         return rv;
-    __atomic_store_n(&client->gap, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&queue->gap, 0, __ATOMIC_RELEASE);
     if (n)
         rv = csq_chunk_give_locked(q, head, n);
     csq_allocator_unlock(q);
@@ -156,9 +169,9 @@ static void clear_counts(csq *q, csq_gap_chunk *first, int handed)
     }
 }
 
-void csq_gap_acknowledge_locked(csq *q, csq_client *client, uint64_t sequence)
+void csq_gap_acknowledge_locked(csq *q, csq_queue *queue, uint64_t sequence)
 {
-    csq_gap_chunk *first = csq_gap_at(q, client->gap);
+    csq_gap_chunk *first = csq_gap_at(q, queue->gap);
 
     if (!first)
         return;
@@ -171,12 +184,12 @@ void csq_gap_acknowledge_locked(csq *q, csq_client *client, uint64_t sequence)
         clear_counts(q, first, 0);
     }
     if (!first->handed_sequence && !first->fresh_sequence)
-        csq_gap_clear_locked(q, client);
+        csq_gap_clear_locked(q, queue);
 }
 
-uint64_t csq_gap_sequence(csq *q, const csq_client *client, uint64_t after)
+uint64_t csq_gap_sequence(csq *q, const csq_queue *queue, uint64_t after)
 {
-    csq_gap_chunk *first = client->gap ? csq_gap_at(q, client->gap) : NULL;
+    csq_gap_chunk *first = queue->gap ? csq_gap_at(q, queue->gap) : NULL;
     uint64_t last;
 
     if (!first)
@@ -186,9 +199,9 @@ uint64_t csq_gap_sequence(csq *q, const csq_client *client, uint64_t after)
     return last > after ? last : 0;
 }
 
-void csq_gap_told_locked(csq *q, csq_client *client)
+void csq_gap_told_locked(csq *q, csq_queue *queue)
 {
-    csq_gap_chunk *first = csq_gap_at(q, client->gap);
+    csq_gap_chunk *first = csq_gap_at(q, queue->gap);
     csq_gap_chunk *gap = first;
     int n;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * csq_index.c - from a name to a client, new clients, forgotten ones.
+ * csq_index.c - from a name to a client, new clients, forgotten ones. The
+ * queues of a client are the topic of csq_device.c.
  *
  * The low bits of the hash choose the shard, the next ones the bucket, the
  * upper half is kept in the record so that a name is compared only when it
@@ -22,6 +23,10 @@ apr_status_t csq_name_make(csq *q, const csq_key *key, csq_name *out_name)
     if (realm > CSQ_REALM_MAX)
         return CSQ_BAD_NAME;
     if (csq_client_check(key->client, client) != APR_SUCCESS)
+        return CSQ_BAD_NAME;
+    out_name->device_len = key->device ? (uint32_t)strlen(key->device) : 0;
+    if (out_name->device_len
+        && csq_device_check(key->device, out_name->device_len) != APR_SUCCESS)
         return CSQ_BAD_NAME;
     out_name->key = key;
     out_name->realm_len = (uint32_t)realm;
@@ -137,34 +142,49 @@ int csq_epoch_genuine(const csq *q, const csq_name *name, uint64_t epoch)
     return random && (uint32_t)epoch == epoch_check(q, name->hash, random);
 }
 
-void csq_client_touch(csq *q, csq_client *client, apr_time_t now)
+const char *csq_client_text(csq *q, csq_client *client, char buf[CSQ_CLIENT_MAX + 1])
 {
-    uint32_t expiry = __atomic_load_n(&q->header->limits.client_expiry, __ATOMIC_RELAXED);
-    uint32_t second = csq_seconds(now);
+    char realm[CSQ_REALM_MAX];
+    csq_stream stream;
 
-    client->due = expiry > UINT32_MAX - 1 - second ? UINT32_MAX - 1 : second + expiry + 1;
+    csq_stream_open(&stream, q, client, client->name, CSQ_CLIENT_NAME);
+    if (csq_stream_read(&stream, realm, client->realm_len) != APR_SUCCESS
+        || csq_stream_read(&stream, buf, client->client_len) != APR_SUCCESS)
+        buf[0] = '\0';
+    else
+        buf[client->client_len] = '\0';
+    return buf;
+}
+
+int csq_client_in_realm(csq *q, csq_client *client, const char *realm, size_t len)
+{
+    csq_stream stream;
+
+    if (client->realm_len != len)
+        return 0;
+    csq_stream_open(&stream, q, client, client->name, CSQ_CLIENT_NAME);
+    return csq_stream_equal(&stream, realm, len);
 }
 
 apr_status_t csq_client_make_locked(csq *q, const csq_name *name, uint32_t chain,
-                                    apr_time_t now)
+                                    uint32_t queue)
 {
     unsigned shard = csq_name_shard(name);
     uint32_t *bucket = &q->buckets[csq_bucket_of(q, shard, name->hash)];
     csq_client *client = csq_chunk_at(q, chain);
-    uint32_t next = client->next;
     csq_stream stream;
+    uint32_t next;
     apr_status_t rv;
 
+    if (!client)
+        return CSQ_DAMAGED;
+    next = client->next;
     memset(client, 0, sizeof *client);
     client->next = next;
-    rv = csq_epoch_make(q, name->hash, &client->epoch);
-    if (rv != APR_SUCCESS)
-        return rv;
+    client->shard = (uint8_t)shard;
     client->realm_len = (uint8_t)name->realm_len;
     client->client_len = (uint8_t)name->client_len;
     client->hash = (uint32_t)(name->hash >> 32);
-    client->next_sequence = 1;
-    csq_client_touch(q, client, now);
     csq_stream_open(&stream, q, client, client->name, CSQ_CLIENT_NAME);
     rv = csq_stream_write(&stream, name->key->realm, name->realm_len);
     if (rv == APR_SUCCESS)
@@ -173,10 +193,11 @@ apr_status_t csq_client_make_locked(csq *q, const csq_name *name, uint32_t chain
         return rv;
     client->hash_next = *bucket;
     client->kind = CSQ_KIND_CLIENT;
+    if (queue)
+        csq_queue_link_locked(q, shard, chain, queue);
     __atomic_store_n(bucket, chain, __ATOMIC_RELEASE);
     q->shards[shard].clients++;
     __atomic_add_fetch(&q->header->clients, 1, __ATOMIC_RELAXED);
-    csq_wheel_add_locked(q, shard, chain, client->due);
     return APR_SUCCESS;
 }
 
@@ -186,8 +207,7 @@ static int clients_full(csq *q)
            >= __atomic_load_n(&q->header->limits.max_clients, __ATOMIC_RELAXED);
 }
 
-apr_status_t csq_client_need_locked(csq *q, const csq_name *name, apr_time_t now,
-                                    uint32_t *out_client)
+apr_status_t csq_client_need_locked(csq *q, const csq_name *name, uint32_t *out_client)
 {
     uint32_t chain;
     apr_status_t rv = csq_client_find_locked(q, name, out_client);
@@ -204,7 +224,7 @@ apr_status_t csq_client_need_locked(csq *q, const csq_name *name, apr_time_t now
     csq_allocator_unlock(q);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = csq_client_make_locked(q, name, chain, now);
+    rv = csq_client_make_locked(q, name, chain, 0);
     if (rv != APR_SUCCESS)
         csq_repair_want(q);
     else
@@ -213,7 +233,7 @@ apr_status_t csq_client_need_locked(csq *q, const csq_name *name, apr_time_t now
 }
 
 /* The link that leads to a client: a bucket or a hash_next. */
-static uint32_t *find_link(csq *q, unsigned shard, csq_client *client, uint32_t number)
+static uint32_t *find_link(csq *q, csq_client *client, uint32_t number)
 {
     uint32_t *link;
     uint32_t steps = 0;
@@ -221,9 +241,9 @@ static uint32_t *find_link(csq *q, unsigned shard, csq_client *client, uint32_t 
     int ok;
     uint64_t hash = csq_client_hash(q, client, &ok);
 
-    if (!ok)
+    if (!ok || client->shard != (hash & (CSQ_SHARDS - 1)))
         return NULL;
-    link = &q->buckets[csq_bucket_of(q, shard, hash)];
+    link = &q->buckets[csq_bucket_of(q, client->shard, hash)];
     while (*link != number) {
         other = csq_client_at(q, *link);
         if (!other || steps++ > q->chunk_count)
@@ -233,27 +253,22 @@ static uint32_t *find_link(csq *q, unsigned shard, csq_client *client, uint32_t 
     return link;
 }
 
-apr_status_t csq_client_forget_locked(csq *q, unsigned shard, uint32_t number)
+apr_status_t csq_client_forget_locked(csq *q, uint32_t number)
 {
     csq_client *client = csq_client_at(q, number);
-    uint32_t *link = client ? find_link(q, shard, client, number) : NULL;
-    apr_status_t rv;
+    uint32_t *link;
 
-    if (!link || client->head || client->gap) {
+    if (client && (client->queues || client->memberships))
+        return APR_SUCCESS;
+    link = client ? find_link(q, client, number) : NULL;
+    if (!link) {
         csq_repair_want(q);
         return CSQ_DAMAGED;
     }
-    rv = csq_allocator_lock(q);
-    if (rv != APR_SUCCESS)
-        return rv;
     __atomic_store_n(link, client->hash_next, __ATOMIC_RELEASE);
-    q->shards[shard].clients--;
+    q->shards[client->shard].clients--;
     __atomic_sub_fetch(&q->header->clients, 1, __ATOMIC_RELAXED);
-    rv = csq_wheel_remove_locked(q, shard, number);
     client->kind = CSQ_KIND_FREE;
-    if (rv == APR_SUCCESS)
-        rv = csq_chunk_give_locked(
-            q, number, csq_client_chunks(client->realm_len, client->client_len));
-    csq_allocator_unlock(q);
-    return rv;
+    return csq_chunk_give_locked(
+        q, number, csq_client_chunks(client->realm_len, client->client_len));
 }

@@ -162,6 +162,26 @@ apr_status_t csq_lock(csq *q, uint32_t set)
     return APR_SUCCESS;
 }
 
+apr_status_t csq_lock_next(csq *q, unsigned from, unsigned to)
+{
+    uint32_t held = UINT32_C(1) << from;
+    apr_status_t rv = lock_shards(q, UINT32_C(1) << to);
+
+    if (rv == APR_SUCCESS) {
+        held |= UINT32_C(1) << to;
+        if (csq_repair_wanted(q))
+            rv = CSQ_RETRY;
+        else if (__atomic_load_n(&q->header->closed, __ATOMIC_ACQUIRE))
+            rv = CSQ_CLOSED;
+        else
+            held &= ~(UINT32_C(1) << to);
+    }
+    unlock_shards(q, held);
+    if (rv == CSQ_RETRY && (rv = csq_repair(q)) == APR_SUCCESS)
+        rv = CSQ_RETRY;
+    return rv;
+}
+
 /* Tests switch this on through the environment: it visits the whole segment. */
 static void audit_after_unlock(csq *q)
 {

@@ -39,6 +39,18 @@ static apr_status_t lay_out(size_t size, csq_map *map)
     at = ALIGN_UP(at + map->bucket_count * sizeof(uint32_t));
     map->origins = at;
     at = ALIGN_UP(at + map->origin_count * sizeof(uint32_t));
+    map->ids = at;
+    at = ALIGN_UP(at + map->id_count * sizeof(uint32_t));
+    map->receipts = at;
+    at = ALIGN_UP(at + map->receipt_count * sizeof(uint32_t));
+    map->topics = at;
+    at = ALIGN_UP(at + map->topic_count * sizeof(uint32_t));
+    map->groups = at;
+    at = ALIGN_UP(at + map->group_count * sizeof(uint32_t));
+    map->repeats = at;
+    at = ALIGN_UP(at + map->repeat_count * sizeof(uint32_t));
+    map->fates = at;
+    at = ALIGN_UP(at + map->fate_count * CSQ_FATE_WAYS * sizeof(csq_fate_record));
     map->chunks = at;
     if (at > size || (size - at) / CSQ_CHUNK_BYTES < CHUNKS_MIN)
         return APR_EINVAL;
@@ -59,6 +71,12 @@ apr_status_t csq_map_make(size_t size, uint32_t slots, uint32_t max_clients,
     out_map->slot_count = slots;
     out_map->bucket_count = power_of_two(max_clients, most);
     out_map->origin_count = power_of_two(size / 8192, BUCKETS_MAX);
+    out_map->id_count = power_of_two(size / 512, BUCKETS_MAX);
+    out_map->receipt_count = power_of_two(size / 2048, BUCKETS_MAX);
+    out_map->topic_count = power_of_two(size / 2048, BUCKETS_MAX);
+    out_map->group_count = power_of_two(size / 8192, BUCKETS_MAX);
+    out_map->repeat_count = power_of_two(size / 2048, BUCKETS_MAX);
+    out_map->fate_count = power_of_two(size / 8192, BUCKETS_MAX);
     return lay_out(size, out_map);
 }
 
@@ -71,11 +89,21 @@ apr_status_t csq_map_check(const csq_header *header, size_t size, csq_map *out_m
 {
     if (header->slot_count < 1 || header->slot_count > CSQ_SLOTS_MAX
         || !is_power_of_two(header->bucket_count)
-        || !is_power_of_two(header->origin_count) || header->size > size)
+        || !is_power_of_two(header->origin_count) || !is_power_of_two(header->id_count)
+        || !is_power_of_two(header->receipt_count)
+        || !is_power_of_two(header->topic_count) || !is_power_of_two(header->group_count)
+        || !is_power_of_two(header->repeat_count) || !is_power_of_two(header->fate_count)
+        || header->size > size)
         return CSQ_DAMAGED;
     out_map->slot_count = header->slot_count;
     out_map->bucket_count = header->bucket_count;
     out_map->origin_count = header->origin_count;
+    out_map->id_count = header->id_count;
+    out_map->receipt_count = header->receipt_count;
+    out_map->topic_count = header->topic_count;
+    out_map->group_count = header->group_count;
+    out_map->repeat_count = header->repeat_count;
+    out_map->fate_count = header->fate_count;
     if (lay_out(header->size, out_map) != APR_SUCCESS
         || out_map->chunk_count != header->chunk_count || out_map->end != header->size)
         return CSQ_DAMAGED;
@@ -91,10 +119,22 @@ void csq_map_apply(csq *q, void *base, const csq_map *map)
     q->slots = (csq_slot_shared *)(at + map->slots);
     q->buckets = (uint32_t *)(at + map->buckets);
     q->origins = (uint32_t *)(at + map->origins);
+    q->ids = (uint32_t *)(at + map->ids);
+    q->receipts = (uint32_t *)(at + map->receipts);
+    q->topics = (uint32_t *)(at + map->topics);
+    q->groups = (uint32_t *)(at + map->groups);
+    q->repeats = (uint32_t *)(at + map->repeats);
+    q->fates = (csq_fate_record *)(at + map->fates);
     q->chunks = at + map->chunks;
     q->slot_count = map->slot_count;
     q->bucket_mask = map->bucket_count / CSQ_SHARDS - 1;
     q->origin_mask = map->origin_count - 1;
+    q->id_mask = map->id_count - 1;
+    q->receipt_mask = map->receipt_count - 1;
+    q->topic_mask = map->topic_count / CSQ_SHARDS - 1;
+    q->group_mask = map->group_count / CSQ_SHARDS - 1;
+    q->repeat_mask = map->repeat_count - 1;
+    q->fate_mask = map->fate_count - 1;
     q->chunk_count = map->chunk_count;
 }
 

@@ -21,8 +21,8 @@ static apr_status_t check_token(const char *name, apr_size_t len, apr_size_t max
     if (len < 1 || len > max || !is_alphanumeric((unsigned char)name[0]))
         return CSQ_BAD_NAME;
     for (i = 1; i < len; i++)
-        if (!is_alphanumeric((unsigned char)name[i]) && name[i] != '.'
-            && name[i] != '_' && name[i] != '-')
+        if (!is_alphanumeric((unsigned char)name[i]) && name[i] != '.' && name[i] != '_'
+            && name[i] != '-')
             return CSQ_BAD_NAME;
     return APR_SUCCESS;
 }
@@ -74,6 +74,18 @@ apr_status_t csq_text_check(const char *text, apr_size_t len)
     return APR_SUCCESS;
 }
 
+apr_status_t csq_topic_check(const char *name, apr_size_t len)
+{
+    apr_size_t i;
+
+    if (len < 1 || len > CSQ_TOPIC_MAX)
+        return CSQ_BAD_NAME;
+    for (i = 0; i < len; i++)
+        if (!is_alphanumeric((unsigned char)name[i]) && name[i] != '_' && name[i] != '-')
+            return CSQ_BAD_NAME;
+    return APR_SUCCESS;
+}
+
 apr_size_t csq_number_format(apr_uint64_t value, char out[CSQ_NUMBER_TEXT])
 {
     char digits[CSQ_NUMBER_TEXT];
@@ -87,10 +99,11 @@ apr_size_t csq_number_format(apr_uint64_t value, char out[CSQ_NUMBER_TEXT])
     return (apr_size_t)(CSQ_NUMBER_TEXT - i);
 }
 
+static const char digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 void csq_id_format(const unsigned char id[CSQ_ID_BYTES], char out[CSQ_ID_TEXT + 1])
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     int i;
 
     for (i = 0; i < 15; i += 3) {
@@ -102,4 +115,29 @@ void csq_id_format(const unsigned char id[CSQ_ID_BYTES], char out[CSQ_ID_TEXT + 
     *out++ = digits[id[15] >> 2];
     *out++ = digits[(id[15] & 3) << 4];
     *out = '\0';
+}
+
+apr_status_t csq_id_parse(const char *text, apr_size_t len,
+                          unsigned char out_id[CSQ_ID_BYTES])
+{
+    unsigned bits = 0;
+    unsigned n = 0;
+    apr_size_t at = 0;
+    apr_size_t i;
+    const char *digit;
+
+    if (len != CSQ_ID_TEXT)
+        return CSQ_BAD_NAME;
+    for (i = 0; i < len; i++) {
+        digit = text[i] ? strchr(digits, text[i]) : NULL;
+        if (!digit)
+            return CSQ_BAD_NAME;
+        bits = (bits << 6 | (unsigned)(digit - digits)) & 0xffff;
+        n += 6;
+        if (n >= 8) {
+            n -= 8;
+            out_id[at++] = (unsigned char)(bits >> n);
+        }
+    }
+    return bits & ((1u << n) - 1) ? CSQ_BAD_NAME : APR_SUCCESS;
 }

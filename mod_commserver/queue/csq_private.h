@@ -45,11 +45,23 @@ struct csq {
     csq_slot_shared *slots;
     uint32_t *buckets;
     uint32_t *origins;
+    uint32_t *ids;
+    uint32_t *receipts;
+    uint32_t *topics;
+    uint32_t *groups;
+    uint32_t *repeats;
+    csq_fate_record *fates;
     char *chunks;
     uint32_t chunk_count;
     uint32_t slot_count;
     uint32_t bucket_mask;      /* buckets of one shard, less one              */
     uint32_t origin_mask;
+    uint32_t id_mask;
+    uint32_t receipt_mask;
+    uint32_t topic_mask;       /* of one shard                                */
+    uint32_t group_mask;       /* of one shard                                */
+    uint32_t repeat_mask;
+    uint32_t fate_mask;
 
     const char *path;
     apr_pool_t *shm_pool;      /* unmanaged: no exit handler destroys it      */
@@ -68,8 +80,10 @@ struct csq {
 /* ---- csq_segment.c, csq_map.c ------------------------------------------ */
 
 typedef struct csq_map {
-    size_t shards, slots, buckets, origins, chunks, end;
-    uint32_t slot_count, bucket_count, origin_count, chunk_count;
+    size_t shards, slots, buckets, origins, ids, receipts, topics, groups, repeats, fates;
+    size_t chunks, end;
+    uint32_t slot_count, bucket_count, origin_count, id_count, receipt_count;
+    uint32_t topic_count, group_count, repeat_count, fate_count, chunk_count;
 } csq_map;
 
 /** Where everything lies in a segment of `size` bytes.
@@ -109,6 +123,10 @@ int csq_filelock_same(int fd, int other);
 
 apr_status_t csq_mutex_create(pthread_mutex_t *mutex);
 uint32_t csq_process_id(csq *q);
+/** Go from one locked shard to the next: `to` is locked, then `from` given
+ *  back. CSQ_BUSY, CSQ_CLOSED, CSQ_DAMAGED: neither is locked; CSQ_RETRY: the
+ *  same, after a repair. */
+apr_status_t csq_lock_next(csq *q, unsigned from, unsigned to);
 /** Lock the shards of the set (bit n: shard n). CSQ_BUSY, CSQ_CLOSED,
  *  CSQ_DAMAGED: nothing is locked. Repairs first if there is need. */
 apr_status_t csq_lock(csq *q, uint32_t set);
@@ -147,13 +165,27 @@ static inline void *csq_chunk_at(csq *q, uint32_t number)
     return q->chunks + (size_t)(number - 1u) * CSQ_CHUNK_BYTES;
 }
 
-static inline csq_client *csq_client_at(csq *q, uint32_t number)
-{
-    csq_client *client = csq_chunk_at(q, number);
+/* The record of a kind at a number; NULL: there is none. */
+#define CSQ_AT(name, type, wanted)                                         \
+    static inline type *csq_##name##_at(csq *q, uint32_t number)           \
+    {                                                                      \
+        csq_node *node = csq_chunk_at(q, number);                          \
+                                                                           \
+        return node && node->kind == (wanted) ? (type *)node : NULL;       \
+    }
+CSQ_AT(client, csq_client, CSQ_KIND_CLIENT)
+CSQ_AT(queue, csq_queue, CSQ_KIND_QUEUE)
+CSQ_AT(stored, csq_stored, CSQ_KIND_MESSAGE)
+CSQ_AT(link, csq_link, CSQ_KIND_ENTRY)
+CSQ_AT(origin, csq_origin, CSQ_KIND_ORIGIN)
+CSQ_AT(gap, csq_gap_chunk, CSQ_KIND_GAP)
+CSQ_AT(group, csq_group, CSQ_KIND_GROUP)
+CSQ_AT(members, csq_members, CSQ_KIND_MEMBERS)
+CSQ_AT(receipt, csq_receipt, CSQ_KIND_RECEIPT)
+CSQ_AT(repeat, csq_repeat, CSQ_KIND_REPEAT)
+#undef CSQ_AT
 
-    return client && client->kind == CSQ_KIND_CLIENT ? client : NULL;
-}
-
+/** An ENTRY, or a MESSAGE. */
 static inline csq_entry *csq_entry_at(csq *q, uint32_t number)
 {
     csq_entry *entry = csq_chunk_at(q, number);
@@ -161,27 +193,6 @@ static inline csq_entry *csq_entry_at(csq *q, uint32_t number)
     if (!entry || (entry->kind != CSQ_KIND_MESSAGE && entry->kind != CSQ_KIND_ENTRY))
         return NULL;
     return entry;
-}
-
-static inline csq_stored *csq_stored_at(csq *q, uint32_t number)
-{
-    csq_stored *stored = csq_chunk_at(q, number);
-
-    return stored && stored->entry.kind == CSQ_KIND_MESSAGE ? stored : NULL;
-}
-
-static inline csq_origin *csq_origin_at(csq *q, uint32_t number)
-{
-    csq_origin *origin = csq_chunk_at(q, number);
-
-    return origin && origin->kind == CSQ_KIND_ORIGIN ? origin : NULL;
-}
-
-static inline csq_gap_chunk *csq_gap_at(csq *q, uint32_t number)
-{
-    csq_gap_chunk *gap = csq_chunk_at(q, number);
-
-    return gap && gap->kind == CSQ_KIND_GAP ? gap : NULL;
 }
 
 /** Chunks that `len` bytes take of which `first` fit into the first. */
@@ -214,6 +225,13 @@ apr_status_t csq_stream_read(csq_stream *stream, char *data, size_t len);
 /** @return 1: equal, 0: not, or damaged. */
 int csq_stream_equal(csq_stream *stream, const char *data, size_t len);
 
+/* Slots to ring once the locks are given back. */
+typedef struct csq_ring_set {
+    uint32_t count;
+    uint16_t slots[64];
+    int many;                  /* more than fit: ring all                     */
+} csq_ring_set;
+
 /* ---- csq_hash.c -------------------------------------------------------- */
 
 uint64_t csq_hash(const csq *q, uint64_t seed, const char *data, size_t len);
@@ -223,9 +241,10 @@ apr_status_t csq_random(csq *q, void *out, size_t len);
 
 typedef struct csq_name {
     const csq_key *key;
-    uint64_t hash;
+    uint64_t hash;             /* of realm and client                         */
     uint32_t realm_len;
     uint32_t client_len;
+    uint32_t device_len;       /* 0: none, or the empty name                  */
 } csq_name;
 
 static inline unsigned csq_name_shard(const csq_name *name)
@@ -240,34 +259,82 @@ int csq_client_same_name(csq *q, csq_client *one, csq_client *other);
 uint32_t csq_client_chunks(uint32_t realm_len, uint32_t client_len);
 /** *out_client 0: not known. APR_SUCCESS, CSQ_DAMAGED. */
 apr_status_t csq_client_find_locked(csq *q, const csq_name *name, uint32_t *out_client);
-/** Make a client from a chain of csq_client_chunks() and hang it in. */
+/** Make a client from a chain of csq_client_chunks() and hang it in.
+ *  @param queue  its first, made and not yet linked; 0: none */
 apr_status_t csq_client_make_locked(csq *q, const csq_name *name, uint32_t chain,
-                                    apr_time_t now);
-/** Find, else make. CSQ_CLIENTS_FULL, CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_RETRY. */
-apr_status_t csq_client_need_locked(csq *q, const csq_name *name, apr_time_t now,
-                                    uint32_t *out_client);
-/** Its queue must be empty and without a gap. */
-apr_status_t csq_client_forget_locked(csq *q, unsigned shard, uint32_t number);
-void csq_client_touch(csq *q, csq_client *client, apr_time_t now);
+                                    uint32_t queue);
+/** Find, else make without a queue. CSQ_CLIENTS_FULL, CSQ_SEGMENT_FULL,
+ *  CSQ_BUSY, CSQ_RETRY, CSQ_DAMAGED. */
+apr_status_t csq_client_need_locked(csq *q, const csq_name *name, uint32_t *out_client);
+/** Forget it if it has no queue and is in no group. Allocator locked. */
+apr_status_t csq_client_forget_locked(csq *q, uint32_t number);
+/** The name of a client, with a NUL, for people. @return `buf` */
+const char *csq_client_text(csq *q, csq_client *client, char buf[CSQ_CLIENT_MAX + 1]);
+/** Is it of this realm? */
+int csq_client_in_realm(csq *q, csq_client *client, const char *realm, size_t len);
 apr_status_t csq_epoch_make(csq *q, uint64_t name_hash, uint64_t *out_epoch);
-/** Was this epoch drawn here, for a queue of this name? */
+/** Was this epoch drawn here, for a client of this name? */
 int csq_epoch_genuine(const csq *q, const csq_name *name, uint64_t epoch);
 
-/* ---- csq_origin.c: application, sender, type --------------------------- */
+/* ---- csq_device.c: the queues of a client ------------------------------ */
+
+static inline uint32_t csq_queue_chunks(uint32_t device_len)
+{
+    return device_len ? 2 : 1;
+}
+
+/** The queue of a device; *out_queue 0: there is none. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_queue_find_locked(csq *q, csq_client *client, const char *device,
+                                   uint32_t len, uint32_t *out_queue);
+/** The same from the name of client and device. */
+apr_status_t csq_queue_of_locked(csq *q, const csq_name *name, uint32_t *out_queue);
+/** Its name is this? */
+int csq_queue_has_name(csq *q, const csq_queue *queue, const char *device, uint32_t len);
+/** Fill a queue from a chain of csq_queue_chunks(). Not linked yet. */
+apr_status_t csq_queue_make(csq *q, uint32_t chain, const csq_name *name,
+                            const char *device, uint32_t len, apr_time_t now);
+/** Link a queue that was made to a client, and into the wheel. */
+void csq_queue_link_locked(csq *q, unsigned shard, uint32_t client_number,
+                           uint32_t number);
+/** Is there room for another device?
+ *  @param may_forget  one that never polled and has nothing makes room
+ *  @return APR_SUCCESS, CSQ_DEVICES_FULL, CSQ_BUSY, CSQ_RETRY, CSQ_DAMAGED */
+apr_status_t csq_queue_room_locked(csq *q, unsigned shard, csq_client *client,
+                                   int may_forget);
+/** The queue that a poll of this device reads: from now on it is known, and has
+ *  what waited for the first device. CSQ_CLIENTS_FULL, CSQ_DEVICES_FULL,
+ *  CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_RETRY, CSQ_DAMAGED. */
+apr_status_t csq_queue_need_locked(csq *q, const csq_name *name, apr_time_t now,
+                                   uint32_t *out_queue);
+/** It must be empty and without a gap. The client goes with its last one. */
+apr_status_t csq_queue_forget_locked(csq *q, unsigned shard, uint32_t number);
+void csq_queue_touch(csq *q, csq_queue *queue, apr_time_t now);
+
+/* ---- csq_origin.c: realm, application, sender, type -------------------- */
 
 typedef struct csq_origin_name {
     const char *app;
     const char *sender;
     const char *type;
+    const char *realm;
     uint32_t app_len;
     uint32_t sender_len;
     uint32_t type_len;
+    uint32_t realm_len;
     uint32_t hash;
 } csq_origin_name;
+
+static inline uint32_t csq_origin_strings(const csq_origin *origin)
+{
+    return (uint32_t)origin->app_len + origin->sender_len + origin->type_len
+           + origin->realm_len;
+}
 
 void csq_origin_name_make(csq *q, const csq_message *message, csq_origin_name *out);
 uint32_t csq_origin_chunks(uint32_t strings);
 uint32_t csq_origin_hash(csq *q, csq_origin *origin, int *out_ok);
+/** Write all hashes anew. 0: its strings cannot be read. */
+int csq_origin_hash_again(csq *q, csq_origin *origin);
 /** Find and hold, else 0. Allocator locked. APR_SUCCESS, CSQ_DAMAGED. */
 apr_status_t csq_origin_find_locked(csq *q, const csq_origin_name *name,
                                     uint32_t *out_origin);
@@ -275,49 +342,162 @@ apr_status_t csq_origin_find_locked(csq *q, const csq_origin_name *name,
 apr_status_t csq_origin_make_locked(csq *q, const csq_origin_name *name, uint32_t chain);
 /** One message less names it. Allocator locked. APR_SUCCESS, CSQ_DAMAGED. */
 apr_status_t csq_origin_drop_locked(csq *q, uint32_t number);
+/** Hashes that tell an application of a realm, and a sender. */
+uint32_t csq_app_hash(csq *q, const char *realm, size_t realm_len, const char *app,
+                      size_t app_len);
+uint16_t csq_sender_hash(csq *q, const char *sender, size_t len);
+/** Is the origin of this realm and application, and (not NULL) this sender? */
+int csq_origin_is(csq *q, csq_origin *origin, const char *realm, const char *app,
+                  const char *sender);
 
 /* ---- csq_entry.c: messages in queues ----------------------------------- */
 
 static inline uint64_t csq_stored_time(const csq_stored *stored)
 {
-    return stored->time_low | (uint64_t)stored->time_high << 32;
+    return stored->time_low | (uint64_t)stored->entry.time_high << 32;
 }
 
 static inline uint64_t csq_stored_expires(const csq_stored *stored)
 {
-    return stored->expires_low | (uint64_t)stored->expires_high << 32;
+    uint64_t life = stored->lifetime;
+
+    return csq_stored_time(stored)
+           + (stored->entry.flags & CSQ_LONG_LIFE ? life * 1000 : life);
 }
 
+static inline uint64_t csq_entry_sequence(const csq_entry *entry)
+{
+    return entry->sequence_low | (uint64_t)entry->sequence_high << 32;
+}
+
+static inline csq_urgency csq_stored_urgency(const csq_stored *stored)
+{
+    return (csq_urgency)((stored->entry.flags & CSQ_URGENCY_MASK) >> CSQ_URGENCY_SHIFT);
+}
+
+/** Set time and expiry, in ms. */
+void csq_stored_time_set(csq_stored *stored, uint64_t time, uint64_t expires);
+void csq_entry_sequence_set(csq_entry *entry, uint64_t sequence);
 /** The message of an entry. NULL: damaged. */
 csq_stored *csq_entry_stored(csq *q, uint32_t number, csq_entry *entry,
                              uint32_t *out_message);
 /** Link a filled entry at the end of a queue. */
-apr_status_t csq_entry_link_locked(csq *q, unsigned shard, uint32_t client_number,
+apr_status_t csq_entry_link_locked(csq *q, unsigned shard, uint32_t queue_number,
                                    uint32_t number);
 /** Take an entry out of its queue and give up its message.
  *  APR_SUCCESS, CSQ_DAMAGED. */
-apr_status_t csq_entry_remove_locked(csq *q, unsigned shard, csq_client *client,
-                                     uint32_t number);
-/** Free what csq_entry_remove_locked() has put aside. Call before the shard
- *  is unlocked; what the allocator does not take now is kept for later. */
+apr_status_t csq_entry_remove_locked(csq *q, unsigned shard, csq_queue *queue,
+                                     uint32_t number, csq_fate fate);
+/** Move the first entry of a queue to the end of another of the same client.
+ *  APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_entry_move_locked(csq *q, unsigned shard, uint32_t from_number,
+                                   uint32_t to_number);
+/** Free what csq_entry_remove_locked() has put aside, and ring who waits for
+ *  receipts. Call before the shard is unlocked; what the allocator does not
+ *  take now is kept for later. */
 void csq_release_locked(csq *q, unsigned shard);
+/** Give up one ref that is no entry's; the last frees the message. A shard and
+ *  the allocator locked. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_message_unhold_locked(csq *q, unsigned shard, uint32_t message);
+/** Hang an ENTRY into the list of its message. Allocator locked. */
+void csq_peer_add_locked(csq *q, uint32_t message, uint32_t number);
+
+/* ---- csq_topic.c ------------------------------------------------------- */
+
+/** Hang a linked entry into the bucket of its topic; others have none. */
+void csq_topic_add_locked(csq *q, unsigned shard, uint32_t number);
+apr_status_t csq_topic_remove_locked(csq *q, unsigned shard, uint32_t number);
+/** The entry of this queue that the message takes the place of; 0: none.
+ *  @param except  not this one */
+apr_status_t csq_topic_find_locked(csq *q, unsigned shard, uint32_t queue,
+                                   const csq_message *message, uint32_t hash,
+                                   uint32_t except, uint32_t *out_number);
+/** Hash of a message's topic in a queue. */
+uint32_t csq_topic_hash_message(csq *q, uint32_t queue, const csq_message *message);
+
+/* ---- csq_id.c: ids to messages, and what is remembered of the gone ----- */
+
+/* All with the allocator locked. */
+void csq_id_add_locked(csq *q, uint32_t message);
+apr_status_t csq_id_remove_locked(csq *q, uint32_t message);
+/** *out_message 0: there is none. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_id_find_locked(csq *q, const unsigned char *id, uint32_t *out_message);
+void csq_fate_keep_locked(csq *q, const unsigned char *id, uint32_t app_hash,
+                          uint16_t sender_hash, csq_fate fate, int handed,
+                          uint32_t second);
+const csq_fate_record *csq_fate_find_locked(csq *q, const unsigned char *id);
+
+/* ---- csq_receipt.c ------------------------------------------------------ */
+
+/* All with the allocator locked. */
+apr_status_t csq_receipt_find_locked(csq *q, const unsigned char *id,
+                                     uint32_t *out_receipt);
+/** Fill a RECEIPT in a chunk and hang it in. The origin is held already. */
+void csq_receipt_make_locked(csq *q, uint32_t number, const unsigned char *id,
+                             uint32_t origin, uint32_t receivers, uint32_t until);
+/** Note that it has changed and ring who waits. */
+void csq_receipt_changed_locked(csq *q, csq_receipt *receipt, csq_ring_set *rings);
+/** Forget those whose time is over, in a part of the table.
+ *  @param part  of CSQ_SWEEP_PARTS; CSQ_SWEEP_PARTS: all */
+apr_status_t csq_receipt_sweep_locked(csq *q, uint32_t second, unsigned part);
+#define CSQ_SWEEP_PARTS 64
+/** One of the receivers has been handed the message. Under a shard's lock. */
+void csq_receipt_handed(csq *q, const csq_stored *stored, csq_ring_set *rings);
+
+/* ---- csq_repeat.c ------------------------------------------------------- */
+
+/** Chunks of a record with an answer of this length. */
+static inline uint32_t csq_repeat_chunks(uint32_t len)
+{
+    return csq_chunks_for(len, CSQ_REPEAT_ANSWER);
+}
+
+/** As csq_receipt_sweep_locked(). */
+apr_status_t csq_repeat_sweep_locked(csq *q, uint32_t second, unsigned part);
+
+/* ---- csq_message.c ------------------------------------------------------ */
+
+/** Is a message of this id known, in a queue or gone? Allocator locked. */
+int csq_message_known_locked(csq *q, const unsigned char *id);
+
+/* ---- csq_group.c --------------------------------------------------------- */
+
+typedef struct csq_group_name {
+    const char *realm;
+    const char *app;
+    const char *group;
+    uint32_t realm_len;
+    uint32_t app_len;
+    uint32_t group_len;
+    uint32_t hash;
+} csq_group_name;
+
+apr_status_t csq_group_name_make(csq *q, const char *realm, const char *app,
+                                 const char *group, csq_group_name *out);
+uint32_t csq_group_chunks(uint32_t strings);
+uint32_t csq_group_hash(csq *q, csq_group *group, int *out_ok);
+/** The part of the group in a shard; 0: none. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_group_find_locked(csq *q, unsigned shard, const csq_group_name *name,
+                                   uint32_t *out_group);
 
 /* ---- csq_gap.c --------------------------------------------------------- */
 
 /** Make sure that a drop can be noted. CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_RETRY. */
-apr_status_t csq_gap_need_locked(csq *q, csq_client *client);
+apr_status_t csq_gap_need_locked(csq *q, csq_queue *queue);
 /** One message of this origin and sequence is about to be dropped.
  *  csq_gap_need_locked() has been called. APR_SUCCESS, CSQ_DAMAGED. */
-apr_status_t csq_gap_add_locked(csq *q, csq_client *client, uint64_t sequence,
+apr_status_t csq_gap_add_locked(csq *q, csq_queue *queue, uint64_t sequence,
                                 uint32_t origin);
+/** Something is missing that nobody counted. csq_gap_need_locked() was called. */
+void csq_gap_unknown_locked(csq *q, csq_queue *queue);
 /** The client has everything up to `sequence`. */
-void csq_gap_acknowledge_locked(csq *q, csq_client *client, uint64_t sequence);
+void csq_gap_acknowledge_locked(csq *q, csq_queue *queue, uint64_t sequence);
 /** Greatest sequence of a gap behind `after`; 0: there is none. */
-uint64_t csq_gap_sequence(csq *q, const csq_client *client, uint64_t after);
+uint64_t csq_gap_sequence(csq *q, const csq_queue *queue, uint64_t after);
 /** All that is missing has been told. */
-void csq_gap_told_locked(csq *q, csq_client *client);
+void csq_gap_told_locked(csq *q, csq_queue *queue);
 /** Give the chunks back, whatever they say. CSQ_BUSY, CSQ_RETRY, CSQ_DAMAGED. */
-apr_status_t csq_gap_clear_locked(csq *q, csq_client *client);
+apr_status_t csq_gap_clear_locked(csq *q, csq_queue *queue);
 
 /* ---- csq_wheel.c ------------------------------------------------------- */
 
@@ -346,17 +526,10 @@ static inline uint32_t csq_seconds(apr_time_t time)
 apr_status_t csq_expire_shard_locked(csq *q, unsigned shard, apr_time_t now,
                                      unsigned *budget);
 /** Remove expired messages at the head of one queue. */
-apr_status_t csq_expire_queue_locked(csq *q, unsigned shard, csq_client *client,
+apr_status_t csq_expire_queue_locked(csq *q, unsigned shard, csq_queue *queue,
                                      apr_time_t now);
 
 /* ---- csq_slot.c: doorbells --------------------------------------------- */
-
-/* Slots to ring once the locks are given back. */
-typedef struct csq_ring_set {
-    uint32_t count;
-    uint16_t slots[64];
-    int many;                  /* more than fit: ring all                     */
-} csq_ring_set;
 
 /** Put the waiter on its slot's list. */
 void csq_slot_push(csq *q, csq_waiter waiter, csq_ring_set *rings);
@@ -371,10 +544,11 @@ const char *csq_bell_path(const csq *q, unsigned slot, char *buf, size_t size);
 /* ---- csq_batch.c ------------------------------------------------------- */
 
 void csq_batch_reset(csq_batch *batch);
-apr_status_t csq_batch_add(csq_batch *batch, csq *q, csq_entry *entry,
-                           csq_stored *stored);
+/** @param out_cursor  of its view, to be set before the next call */
+apr_status_t csq_batch_add(csq_batch *batch, csq *q, const csq_entry *entry,
+                           csq_stored *stored, csq_cursor **out_cursor);
 void csq_batch_gap_unknown(csq_batch *batch);
-void csq_batch_gap_fill(csq_batch *batch, csq *q, const csq_client *client,
+void csq_batch_gap_fill(csq_batch *batch, csq *q, const csq_queue *queue,
                         uint64_t after);
 void csq_batch_finish(csq_batch *batch, const csq_cursor *cursor, int more);
 

@@ -227,6 +227,12 @@ static apr_status_t fill_segment(csq *q, const csq_map *map, const csq_limits *l
     header->slot_count = map->slot_count;
     header->bucket_count = map->bucket_count;
     header->origin_count = map->origin_count;
+    header->id_count = map->id_count;
+    header->receipt_count = map->receipt_count;
+    header->topic_count = map->topic_count;
+    header->group_count = map->group_count;
+    header->repeat_count = map->repeat_count;
+    header->fate_count = map->fate_count;
     header->chunk_count = map->chunk_count;
     header->created = now;
     rv = csq_random(q, header->secret, sizeof header->secret);

@@ -22,13 +22,16 @@ static void copy_limits(const csq_limits *from, csq_limits *to)
     COPY(from, to, default_ttl);
     COPY(from, to, max_ttl);
     COPY(from, to, client_expiry);
+    COPY(from, to, device_expiry);
+    COPY(from, to, max_devices);
     COPY(from, to, overflow);
 }
 
 apr_status_t csq_limits_set(csq *q, const csq_limits *limits)
 {
     if (!limits->max_queue || !limits->max_clients || !limits->max_message
-        || !limits->max_queue_bytes)
+        || !limits->max_queue_bytes || !limits->max_devices
+        || limits->max_devices > CSQ_DEVICES_MAX)
         return APR_EINVAL;
     copy_limits(limits, &q->header->limits);
     return APR_SUCCESS;

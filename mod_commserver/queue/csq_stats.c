@@ -55,24 +55,46 @@ void csq_stats_get(csq *q, csq_stats *out_stats)
         out_stats->counters[i] = READ(header->counters[i]);
 }
 
-static void fill_info(csq *q, csq_client *client, csq_client_info *out_info)
+static void add_info(csq *q, csq_queue *queue, csq_client_info *info)
 {
-    csq_entry *entry = client->head ? csq_entry_at(q, client->head) : NULL;
+    csq_entry *entry = queue->head ? csq_entry_at(q, queue->head) : NULL;
+    apr_time_t seen = (apr_time_t)queue->last_seen * APR_USEC_PER_SEC;
+    apr_time_t time;
     uint32_t message;
     csq_stored *stored;
 
-    stored = entry ? csq_entry_stored(q, client->head, entry, &message) : NULL;
+    stored = entry ? csq_entry_stored(q, queue->head, entry, &message) : NULL;
+    time = stored ? (apr_time_t)csq_stored_time(stored) * 1000 : 0;
+    info->queued += queue->count;
+    info->bytes += queue->bytes;
+    if (time && (!info->oldest || time < info->oldest))
+        info->oldest = time;
+    if (seen > info->last_seen)
+        info->last_seen = seen;
+    info->waiting |= csq_waiter_alive(q, queue->waiter);
+    info->devices += (queue->flags & CSQ_QUEUE_KNOWN) != 0;
+}
 
-    out_info->queued = client->count;
-    out_info->bytes = client->bytes;
-    out_info->oldest = stored ? (apr_time_t)csq_stored_time(stored) * 1000 : 0;
-    out_info->last_seen = (apr_time_t)client->last_seen * APR_USEC_PER_SEC;
+static void add_queues(csq *q, csq_client *client, const csq_name *name,
+                       csq_client_info *info)
+{
+    const char *device = name->key->device;
+    uint32_t number = client->queues;
+    uint32_t steps = 0;
+    csq_queue *queue;
+
+    for (; number && steps < q->chunk_count; number = queue->sibling, steps++) {
+        queue = csq_queue_at(q, number);
+        if (!queue)
+            break;
+        if (!device || csq_queue_has_name(q, queue, device, name->device_len))
+            add_info(q, queue, info);
+    }
 }
 
 apr_status_t csq_client_info_get(csq *q, const csq_key *key, csq_client_info *out_info)
 {
     csq_name name;
-    csq_waiter waiter = 0;
     uint32_t number = 0;
     uint32_t set;
     apr_status_t rv = csq_name_make(q, key, &name);
@@ -85,13 +107,10 @@ apr_status_t csq_client_info_get(csq *q, const csq_key *key, csq_client_info *ou
     if (rv != APR_SUCCESS)
         return rv;
     rv = csq_client_find_locked(q, &name, &number);
-    if (rv == APR_SUCCESS && number) {
-        waiter = csq_client_at(q, number)->waiter;
-        fill_info(q, csq_client_at(q, number), out_info);
-    }
+    if (rv == APR_SUCCESS && number)
+        add_queues(q, csq_client_at(q, number), &name, out_info);
     csq_unlock(q, set);
     if (rv != APR_SUCCESS)
         return rv;
-    out_info->waiting = csq_waiter_alive(q, waiter);
     return number ? APR_SUCCESS : CSQ_EMPTY;
 }

@@ -310,7 +310,9 @@ static apr_status_t append(commserver_writer *writer,
                            const commserver_writer_message *message,
                            apr_status_t *refused, unsigned char *id)
 {
-    csq_message stored = { .app = message->app, .type = message->type };
+    csq_message stored = { .realm = writer->realm, .app = message->app,
+                           .type = message->type, .urgency = CSQ_NORMAL };
+    csq_appended appended;
     csq_key keys[COMMSERVER_WRITER_MAX_TO];
     csq_limits limits;
     apr_time_t now = apr_time_now();
@@ -331,8 +333,12 @@ static apr_status_t append(commserver_writer *writer,
     for (i = 0; i < message->to_count; i++) {
         keys[i].realm = writer->realm;
         keys[i].client = message->to[i];
+        keys[i].device = NULL;
     }
-    return csq_append(writer->queue, &stored, keys, message->to_count, now, refused, id);
+    rv = csq_append(writer->queue, &stored, keys, message->to_count, now, refused,
+                    &appended);
+    memcpy(id, appended.id, CSQ_ID_BYTES);
+    return rv;
 }
 
 int commserver_writer_publish(commserver_writer *writer,

@@ -22,7 +22,7 @@
 typedef struct board {
     uint32_t accepted[WRITERS]; /* appends that have returned success         */
     uint32_t started;
-    uint32_t number;           /* a number rung                               */
+    uint32_t number; /* a number rung                               */
 } board;
 
 static board *shared;
@@ -167,12 +167,18 @@ END_TEST
 static void churn(int seed)
 {
     unsigned state = (unsigned)seed;
-    csq_cursor cursor = { 0, 0 };
+    csq_cursor cursor = { .epoch = 0 };
     csq_slot *slot = NULL;
     char client[16];
-    csq_key keys[3] = { { "realm", "x" }, { "realm", "y" }, { "realm", "z" } };
-    csq_message message = { .app = "a", .sender = "s", .encoding = CSQ_JSON,
-                            .time = fx.now, .data = "{}", .len = 2 };
+    csq_key keys[3] = { { "realm", "x", NULL },
+                        { "realm", "y", NULL },
+                        { "realm", "z", NULL } };
+    csq_message message = { .app = "a",
+                            .sender = "s",
+                            .encoding = CSQ_JSON,
+                            .time = fx.now,
+                            .data = "{}",
+                            .len = 2 };
 
     csq_slot_claim(fx.q, fx.pool, &slot);
     __atomic_store_n(&shared->started, 1, __ATOMIC_RELEASE);
@@ -267,7 +273,7 @@ START_TEST(what_was_accepted_outlives_the_writer)
 {
     unsigned seed = (unsigned)getpid();
     uint32_t expected = 0;
-    csq_cursor cursor = { 0, 0 };
+    csq_cursor cursor = { .epoch = 0 };
     unsigned i;
     int round;
 
@@ -365,7 +371,7 @@ static void claim_and_stay(int unused)
 START_TEST(the_slot_of_a_dead_process_is_used_again)
 {
     pid_t children[FIXTURE_SLOTS];
-    csq_key key = { "realm", "alice" };
+    csq_key key = { "realm", "alice", NULL };
     csq_client_info info;
     csq_slot *slot;
     int i;
@@ -402,7 +408,7 @@ static void lock_and_stay(int shard)
 
 START_TEST(a_stopped_holder_makes_others_busy_and_is_named)
 {
-    csq_key key = { "realm", "alice" };
+    csq_key key = { "realm", "alice", NULL };
     csq_name name;
     int64_t before;
     pid_t child;

@@ -25,14 +25,14 @@
 
 #define SEGMENT_SIZE (192 * 1024)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KILLS        1         /* many more instructions                      */
+#define KILLS 1 /* many more instructions                      */
 #else
-#define KILLS        3
+#define KILLS 3
 #endif
 
 /* What the child says. Shared memory. */
 typedef struct report {
-    int finished;              /* the operation has returned                  */
+    int finished; /* the operation has returned                  */
     apr_status_t status;
 } report;
 
@@ -99,14 +99,21 @@ static void prepare_nothing(void)
 
 static apr_status_t run_several(void)
 {
-    csq_key keys[4] = { { "realm", "alice" }, { "realm", "bob" }, { "realm", "carol" },
-                        { "realm", "dave" } };
-    unsigned char id[CSQ_ID_BYTES];
-    csq_message message = { .app = "orders", .sender = "tester", .type = NULL,
-                            .encoding = CSQ_JSON, .time = fx.now,
-                            .expires = fx.now + 60 * SECOND, .data = "{}", .len = 2 };
+    csq_key keys[4] = { { "realm", "alice", NULL },
+                        { "realm", "bob", NULL },
+                        { "realm", "carol", NULL },
+                        { "realm", "dave", NULL } };
+    csq_appended appended;
+    csq_message message = { .app = "orders",
+                            .sender = "tester",
+                            .type = NULL,
+                            .encoding = CSQ_JSON,
+                            .time = fx.now,
+                            .expires = fx.now + 60 * SECOND,
+                            .data = "{}",
+                            .len = 2 };
 
-    return csq_append(fx.q, &message, keys, 4, fx.now, NULL, id);
+    return csq_append(fx.q, &message, keys, 4, fx.now, NULL, &appended);
 }
 
 static void prepare_several(void)
@@ -191,7 +198,7 @@ static apr_status_t run_wait(void)
 
 static void judge_wait(int finished)
 {
-    csq_key key = { "realm", "alice" };
+    csq_key key = { "realm", "alice", NULL };
     csq_waiter old = csq_waiter_make(slot, 7);
     apr_status_t rv = csq_waiter_remove(fx.q, &key, old);
 
@@ -203,14 +210,14 @@ static void judge_wait(int finished)
 
 static apr_status_t run_leave(void)
 {
-    csq_key key = { "realm", "alice" };
+    csq_key key = { "realm", "alice", NULL };
 
     return csq_waiter_remove(fx.q, &key, csq_waiter_make(slot, 7));
 }
 
 static void judge_leave(int finished)
 {
-    csq_key key = { "realm", "alice" };
+    csq_key key = { "realm", "alice", NULL };
 
     (void)finished;
     ck_ok(csq_waiter_remove(fx.q, &key, csq_waiter_make(slot, 7)));
@@ -234,7 +241,7 @@ static apr_status_t run_expire(void)
 
 static void judge_expire(int finished)
 {
-    static const char *const texts[] = { "2", "4" };
+    static const char *const texts[] = { "2", "4", NULL };
     apr_time_t now = fx.now;
 
     fx.now += 70 * SECOND;
@@ -274,7 +281,7 @@ static void prepare_repair(void)
     child = start_child(find_operation("several"));
     while (step_child(child, 1) == 1)
         if (__atomic_load_n(&fx.q->header->clients, __ATOMIC_RELAXED) == 4)
-            break;             /* all clients are there, but not the message  */
+            break; /* all clients are there, but not the message  */
     end_child(child);
 }
 

@@ -17,15 +17,15 @@ static int failures;
 
 static void *write_many(void *argument)
 {
-    csq_key key = { "realm", "alice" };
+    csq_key key = { "realm", "alice", NULL };
     csq_message message = { .app = "orders", .sender = argument, .encoding = CSQ_JSON,
                             .time = fx.now, .expires = fx.now + 3600 * SECOND,
                             .data = "{}", .len = 2 };
-    unsigned char id[CSQ_ID_BYTES];
+    csq_appended appended;
     int i;
 
     for (i = 0; i < EACH; i++)
-        if (csq_append(fx.q, &message, &key, 1, fx.now, NULL, id) != APR_SUCCESS)
+        if (csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended) != APR_SUCCESS)
             __atomic_add_fetch(&failures, 1, __ATOMIC_RELAXED);
     return NULL;
 }
@@ -46,8 +46,8 @@ static void *watch(void *argument)
 /* Wait for the doorbell, read, acknowledge. */
 static unsigned read_many(void)
 {
-    csq_key key = { "realm", "alice" };
-    csq_cursor cursor = { 0, 0 };
+    csq_key key = { "realm", "alice", NULL };
+    csq_cursor cursor = { .epoch = 0 };
     csq_fetch what = { .after = &cursor, .max_messages = 50, .max_bytes = 10000,
                        .acknowledge = 1, .waiter = csq_waiter_make(slot, 1) };
     struct pollfd p = { .fd = csq_slot_descriptor(slot), .events = POLLIN };

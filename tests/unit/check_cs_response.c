@@ -15,9 +15,10 @@
 /* 2026-01-31T23:59:59.007Z */
 #define NOW (((apr_time_t)1769903999) * APR_USEC_PER_SEC + 7999)
 
-static const csq_limits limits = { 1 << 20, 1 << 16, 8,    100,
-                                   3600,    86400,   3600, CSQ_OVERFLOW_DROP_OLDEST };
-static const csq_key alice = { "localhost", "alice" };
+static const csq_limits limits = {
+    1 << 20, 1 << 16, 8, 100, 3600, 86400, 3600, 86400, 16, CSQ_OVERFLOW_DROP_OLDEST
+};
+static const csq_key alice = { "localhost", "alice", NULL };
 
 static apr_pool_t *pool;
 static char *directory;
@@ -53,7 +54,7 @@ static void teardown(void)
 static char *append(const char *app, const char *sender, const char *type,
                     const char *body, apr_size_t len)
 {
-    unsigned char id[CSQ_ID_BYTES];
+    csq_appended appended;
     char *text = apr_palloc(pool, CSQ_ID_TEXT + 1);
     csq_message message;
 
@@ -66,8 +67,9 @@ static char *append(const char *app, const char *sender, const char *type,
     ck_assert_int_eq(csq_payload_encode(type, body, len, pool, &message.encoding,
                                         &message.data, &message.len),
                      APR_SUCCESS);
-    ck_assert_int_eq(csq_append(queue, &message, &alice, 1, NOW, NULL, id), APR_SUCCESS);
-    csq_id_format(id, text);
+    ck_assert_int_eq(csq_append(queue, &message, &alice, 1, NOW, NULL, &appended),
+                     APR_SUCCESS);
+    csq_id_format(appended.id, text);
     return text;
 }
 
@@ -196,7 +198,7 @@ END_TEST
 
 START_TEST(an_unknown_cursor_is_a_gap_that_nobody_knows)
 {
-    csq_cursor old = { 1, 1 };
+    csq_cursor old = { .epoch = 1, .sequence = 1 };
     csq_fetch request;
 
     append("orders", "shop", NULL, "x", 1);

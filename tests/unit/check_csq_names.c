@@ -113,7 +113,7 @@ static apr_status_t parse(const char *text)
 
 START_TEST(cursors_have_one_text)
 {
-    csq_cursor cursor = { UINT64_C(0x0123456789abcdef), UINT64_MAX };
+    csq_cursor cursor = { .epoch = UINT64_C(0x0123456789abcdef), .sequence = UINT64_MAX };
     csq_cursor parsed;
     char text[CSQ_CURSOR_TEXT];
 

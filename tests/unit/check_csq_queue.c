@@ -9,12 +9,17 @@
 
 static apr_status_t put_several(const csq_key *keys, int n, apr_status_t *refused)
 {
-    unsigned char id[CSQ_ID_BYTES];
-    csq_message message = { .app = "orders", .sender = "tester", .type = NULL,
-                            .encoding = CSQ_JSON, .time = fx.now,
-                            .expires = fx.now + 60 * SECOND, .data = "{}", .len = 2 };
+    csq_appended appended;
+    csq_message message = { .app = "orders",
+                            .sender = "tester",
+                            .type = NULL,
+                            .encoding = CSQ_JSON,
+                            .time = fx.now,
+                            .expires = fx.now + 60 * SECOND,
+                            .data = "{}",
+                            .len = 2 };
 
-    return csq_append(fx.q, &message, keys, n, fx.now, refused, id);
+    return csq_append(fx.q, &message, keys, n, fx.now, refused, &appended);
 }
 
 START_TEST(what_was_appended_is_read_in_order)
@@ -40,22 +45,26 @@ END_TEST
 
 START_TEST(messages_of_any_length_come_back_whole)
 {
-    static const size_t lengths[] = { 2, 19, 20, 21, 111, 112, 113, 204, 205, 300,
-                                      4096, 65536, 200000 };
-    unsigned char id[CSQ_ID_BYTES];
-    csq_key key = { "realm", "alice" };
+    static const size_t lengths[] = { 2,   19,  20,  21,   111,   112,   113,
+                                      204, 205, 300, 4096, 65536, 200000 };
+    csq_appended appended;
+    csq_key key = { "realm", "alice", NULL };
     char *data = apr_palloc(fx.pool, 200000);
     size_t i;
 
     for (i = 0; i < 200000; i++)
         data[i] = (char)('a' + i * i % 23);
     for (i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        csq_message message = { .app = "a", .sender = "s", .type = "x/y",
-                                .encoding = CSQ_JSON, .time = fx.now,
-                                .expires = fx.now + SECOND, .data = data,
+        csq_message message = { .app = "a",
+                                .sender = "s",
+                                .type = "x/y",
+                                .encoding = CSQ_JSON,
+                                .time = fx.now,
+                                .expires = fx.now + SECOND,
+                                .data = data,
                                 .len = lengths[i] };
 
-        ck_ok(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id));
+        ck_ok(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended));
     }
     ck_ok(get("alice", NULL));
     for (i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
@@ -69,18 +78,22 @@ END_TEST
 
 START_TEST(time_expiry_and_id_are_kept)
 {
-    unsigned char id[CSQ_ID_BYTES];
-    csq_key key = { "realm", "alice" };
-    csq_message message = { .app = "a", .sender = "s", .type = NULL,
-                            .encoding = CSQ_BINARY, .time = fx.now,
-                            .expires = fx.now + 7 * SECOND, .data = "\"AAAA\"",
+    csq_appended appended;
+    csq_key key = { "realm", "alice", NULL };
+    csq_message message = { .app = "a",
+                            .sender = "s",
+                            .type = NULL,
+                            .encoding = CSQ_BINARY,
+                            .time = fx.now,
+                            .expires = fx.now + 7 * SECOND,
+                            .data = "\"AAAA\"",
                             .len = 6 };
     const csq_view *view;
 
-    ck_ok(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id));
+    ck_ok(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended));
     ck_ok(get("alice", NULL));
     view = csq_batch_get(fx.batch, 0);
-    ck_assert_mem_eq(view->id, id, CSQ_ID_BYTES);
+    ck_assert_mem_eq(view->id, appended.id, CSQ_ID_BYTES);
     ck_assert_int_eq(view->time, fx.now / 1000 * 1000);
     ck_assert_int_eq(view->expires, (fx.now + 7 * SECOND) / 1000 * 1000);
     ck_assert_int_eq(view->encoding, CSQ_BINARY);
@@ -90,7 +103,7 @@ END_TEST
 
 START_TEST(clients_of_two_realms_do_not_meet)
 {
-    csq_key keys[2] = { { "one", "alice" }, { "two", "alice" } };
+    csq_key keys[2] = { { "one", "alice", NULL }, { "two", "alice", NULL } };
     csq_fetch what = { .max_messages = 10, .max_bytes = 100 };
 
     ck_ok(put_several(&keys[0], 1, NULL));
@@ -103,7 +116,7 @@ START_TEST(a_message_to_several_is_stored_once)
 {
     enum { N = 100 };
     csq_key keys[N];
-    csq_key doubled[3] = { { "r", "x" }, { "r", "y" }, { "r", "x" } };
+    csq_key doubled[3] = { { "r", "x", NULL }, { "r", "y", NULL }, { "r", "x", NULL } };
     char names[N][16];
     csq_stats stats;
     int i;
@@ -112,6 +125,7 @@ START_TEST(a_message_to_several_is_stored_once)
         snprintf(names[i], sizeof names[i], "client%d", i);
         keys[i].realm = "realm";
         keys[i].client = names[i];
+        keys[i].device = NULL;
     }
     ck_ok(put_several(keys, N, NULL));
     stats = stats_now();
@@ -136,7 +150,9 @@ END_TEST
 START_TEST(a_full_queue_refuses)
 {
     apr_status_t refused[3] = { 0 };
-    csq_key keys[3] = { { "realm", "bob" }, { "realm", "alice" }, { "realm", "a/b" } };
+    csq_key keys[3] = { { "realm", "bob", NULL },
+                        { "realm", "alice", NULL },
+                        { "realm", "a/b", NULL } };
     int i;
 
     for (i = 0; i < 1000; i++)
@@ -146,8 +162,8 @@ START_TEST(a_full_queue_refuses)
     ck_status(refused[0], APR_SUCCESS);
     ck_status(refused[1], CSQ_QUEUE_FULL);
     ck_status(refused[2], CSQ_BAD_NAME);
-    ck_status(get("bob", NULL), CSQ_EMPTY);
     ck_assert_uint_eq(stats_now().clients, 1);
+    ck_status(get("bob", NULL), CSQ_EMPTY);
 }
 END_TEST
 
@@ -165,7 +181,7 @@ END_TEST
 START_TEST(too_many_clients_are_refused_until_one_is_forgotten)
 {
     apr_status_t refused[2];
-    csq_key keys[2] = { { "realm", "alice" }, { "realm", "carol" } };
+    csq_key keys[2] = { { "realm", "alice", NULL }, { "realm", "carol", NULL } };
 
     fx.limits.max_clients = 2;
     fx.limits.client_expiry = 10;
@@ -227,11 +243,15 @@ END_TEST
 
 START_TEST(bad_names_and_large_messages_are_refused)
 {
-    unsigned char id[CSQ_ID_BYTES];
+    csq_appended appended;
     char sender[300];
-    csq_key key = { "realm", "alice" };
-    csq_message message = { .app = "orders", .sender = "s", .encoding = CSQ_JSON,
-                            .time = fx.now, .expires = fx.now + SECOND, .data = "{}",
+    csq_key key = { "realm", "alice", NULL };
+    csq_message message = { .app = "orders",
+                            .sender = "s",
+                            .encoding = CSQ_JSON,
+                            .time = fx.now,
+                            .expires = fx.now + SECOND,
+                            .data = "{}",
                             .len = 2 };
 
     memset(sender, 's', sizeof sender - 1);
@@ -240,22 +260,23 @@ START_TEST(bad_names_and_large_messages_are_refused)
     ck_status(put("..", "x"), CSQ_BAD_NAME);
     ck_status(put_full("-orders", "alice", "x", fx.now + SECOND), CSQ_BAD_NAME);
     message.sender = "";
-    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_BAD_NAME);
+    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended), CSQ_BAD_NAME);
     message.sender = sender;
-    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_BAD_NAME);
+    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended), CSQ_BAD_NAME);
     message.sender = "s";
     message.type = sender;
-    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_BAD_NAME);
+    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended), CSQ_BAD_NAME);
     message.type = "text/plain\r\n";
-    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_BAD_NAME);
+    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended), CSQ_BAD_NAME);
     message.type = NULL;
     message.sender = "s\x7f";
-    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_BAD_NAME);
+    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended), CSQ_BAD_NAME);
     message.sender = "s";
     message.data = apr_pcalloc(fx.pool, 300000);
     message.len = 256 * 1024 + 1;
-    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id), CSQ_TOO_LARGE);
-    ck_status(csq_append(fx.q, &message, &key, 0, fx.now, NULL, id), APR_EINVAL);
+    ck_status(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended),
+              CSQ_TOO_LARGE);
+    ck_status(csq_append(fx.q, &message, &key, 0, fx.now, NULL, &appended), APR_EINVAL);
     ck_assert_uint_eq(stats_now().clients, 0);
 }
 END_TEST
@@ -267,12 +288,17 @@ START_TEST(names_of_full_length_work)
     char type[CSQ_TYPE_MAX + 1];
     char app[CSQ_APP_MAX + 1];
     char realm[CSQ_REALM_MAX + 1];
-    unsigned char id[CSQ_ID_BYTES];
-    csq_key key = { realm, client };
+    csq_appended appended;
+    csq_key key = { realm, client, NULL };
     csq_fetch what = { .max_messages = 10, .max_bytes = 100 };
-    csq_message message = { .app = app, .sender = sender, .type = type,
-                            .encoding = CSQ_JSON, .time = fx.now,
-                            .expires = fx.now + SECOND, .data = "{}", .len = 2 };
+    csq_message message = { .app = app,
+                            .sender = sender,
+                            .type = type,
+                            .encoding = CSQ_JSON,
+                            .time = fx.now,
+                            .expires = fx.now + SECOND,
+                            .data = "{}",
+                            .len = 2 };
 
     memset(client, 'c', sizeof client);
     memset(sender, 's', sizeof sender);
@@ -281,7 +307,7 @@ START_TEST(names_of_full_length_work)
     memset(realm, 'r', sizeof realm);
     client[CSQ_CLIENT_MAX] = sender[CSQ_SENDER_MAX] = type[CSQ_TYPE_MAX] = '\0';
     app[CSQ_APP_MAX] = realm[CSQ_REALM_MAX] = '\0';
-    ck_ok(csq_append(fx.q, &message, &key, 1, fx.now, NULL, id));
+    ck_ok(csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended));
     ck_ok(csq_fetch_batch(fx.q, &key, &what, fx.now, fx.batch));
     ck_assert_str_eq(csq_batch_get(fx.batch, 0)->app, app);
     ck_assert_str_eq(csq_batch_get(fx.batch, 0)->sender, sender);

@@ -133,7 +133,7 @@ END_TEST
 
 START_TEST(a_client_tells_about_itself)
 {
-    csq_key key = { "realm", "alice" };
+    csq_key key = { "realm", "alice", NULL };
     csq_client_info info;
 
     ck_status(csq_client_info_get(fx.q, &key, &info), CSQ_EMPTY);
@@ -351,7 +351,7 @@ START_TEST(random_damage_never_crashes)
     size_t chunks = (size_t)(fx.q->chunks - (char *)fx.q->header);
     size_t words = (chunks + 60 * CSQ_CHUNK_BYTES - first) / 4;
     uint32_t *at = (uint32_t *)((char *)fx.q->header + first);
-    csq_cursor cursor = { 1, 1 };
+    csq_cursor cursor = { .epoch = 1, .sequence = 1 };
     int i;
 
     fx.damaged_on_purpose = 1;
@@ -383,9 +383,9 @@ START_TEST(a_broken_link_is_reported_then_repaired_with_a_gap)
     const csq_gap *gaps;
     apr_uint32_t n;
     csq_cursor cursor;
-    csq_client *client;
+    csq_queue *queue;
     csq_name name;
-    csq_key key = { "realm", "alice" };
+    csq_key key = { "realm", "alice", NULL };
     uint32_t number;
 
     fill_a_little();
@@ -393,8 +393,8 @@ START_TEST(a_broken_link_is_reported_then_repaired_with_a_gap)
     cursor = cursor_now();
     ck_ok(csq_name_make(fx.q, &key, &name));
     ck_ok(csq_client_find_locked(fx.q, &name, &number));
-    client = csq_client_at(fx.q, number);
-    csq_entry_at(fx.q, client->head)->queue_next = 0x7fffffff;
+    queue = csq_queue_at(fx.q, csq_client_at(fx.q, number)->queues);
+    csq_entry_at(fx.q, queue->head)->queue_next = 0x7fffffff;
     ck_status(csq_audit(fx.q, fx.pool, NULL), CSQ_DAMAGED);
     ck_status(get("alice", NULL), CSQ_DAMAGED);
     ck_ok(acknowledge("alice", &cursor));

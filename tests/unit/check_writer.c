@@ -144,9 +144,9 @@ END_TEST
 START_TEST(the_environment_says_where_and_for_whom)
 {
     commserver_writer *writer;
-    csq_key key = { "elsewhere", "alice" };
+    csq_key key = { "elsewhere", "alice", NULL };
     csq_fetch what = { .max_messages = 1, .max_bytes = 100 };
-    static const char *const realms[] = { "realm", "elsewhere" };
+    static const char *const realms[] = { "realm", "elsewhere", NULL };
 
     ck_assert_str_eq(commserver_writer_segment("/x"), "/x");
     setenv("COMMSERVER_SEGMENT", fx.path, 1);
@@ -165,7 +165,7 @@ END_TEST
 
 START_TEST(a_realm_that_the_server_does_not_have_is_refused)
 {
-    static const char *const realms[] = { "realm", "elsewhere" };
+    static const char *const realms[] = { "realm", "elsewhere", NULL };
     commserver_writer *writer;
     char only[COMMSERVER_WRITER_REALM_SIZE];
 
@@ -251,7 +251,7 @@ END_TEST
 
 START_TEST(a_restarted_server_may_have_other_realms)
 {
-    static const char *const realms[] = { "one", "two" };
+    static const char *const realms[] = { "one", "two", NULL };
     commserver_writer *writer = open_writer();
     apr_pool_t *pool;
 
@@ -468,7 +468,7 @@ END_TEST
 
 START_TEST(commsend_tells_errors_apart)
 {
-    static const char *const realms[] = { "one", "two" };
+    static const char *const realms[] = { "one", "two", NULL };
     static char large[300000];
 
     ck_assert_int_eq(RUN("{", "--app", "a", "--to", "b", "--type", "application/json"),

@@ -37,6 +37,8 @@ void fixture_setup_bare(void)
     fx.limits.default_ttl = 86400;
     fx.limits.max_ttl = 30 * 86400;
     fx.limits.client_expiry = 600;
+    fx.limits.device_expiry = 30 * 86400;
+    fx.limits.max_devices = 16;
     fx.limits.overflow = CSQ_OVERFLOW_REJECT;
     fx.now = apr_time_now();
     fx.batch = csq_batch_create();
@@ -75,14 +77,14 @@ apr_status_t put_full(const char *app, const char *client, const char *text,
                       apr_time_t expires)
 {
     char data[4096];
-    unsigned char id[CSQ_ID_BYTES];
-    csq_key key = { "realm", client };
+    csq_appended appended;
+    csq_key key = { "realm", client, NULL };
     csq_message message = { .app = app, .sender = "tester", .type = "text/plain",
                             .encoding = CSQ_TEXT, .time = fx.now, .expires = expires,
                             .data = data };
 
     message.len = (apr_size_t)snprintf(data, sizeof data, "\"%s\"", text);
-    return csq_append(fx.q, &message, &key, 1, fx.now, NULL, id);
+    return csq_append(fx.q, &message, &key, 1, fx.now, NULL, &appended);
 }
 
 apr_status_t put(const char *client, const char *text)
@@ -92,7 +94,7 @@ apr_status_t put(const char *client, const char *text)
 
 static apr_status_t fetch(const char *client, const csq_fetch *what)
 {
-    csq_key key = { "realm", client };
+    csq_key key = { "realm", client, NULL };
 
     return csq_fetch_batch(fx.q, &key, what, fx.now, fx.batch);
 }

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * csq_broadcast.c - publish to a group, or to everybody who is known.
+ *
+ * One shard after the other, so that no lock is held for long; the next one
+ * is taken before the last is given back, so that a death on the way is
+ * always seen. The message is stored once, held by this publish until the
+ * end (one ref of its own). Whoever cannot be served is passed over.
+ *
+ * A repair that comes in between (another process died) counts refs anew and
+ * does not know of the hold: after it the message is looked up by its id, and
+ * stored again if all who had it took it already.
+ */
+#include "cs_compat.h"
+#include "csq_publish.h"
+
+#include <stdlib.h>
+
+typedef struct sending {
+    csq_publishing p;
+    csq_group_name group;
+    int everybody;
+    unsigned shard;
+    uint32_t room;   /* places there is memory for                  */
+    uint32_t client; /* whose places are being added                */
+    csq_refused_fn *each;
+    void *baton;
+    csq_appended out;
+    int swept;
+} sending;
+
+static void refuse(sending *s, uint32_t client_number, apr_status_t status)
+{
+    csq_client *client = csq_client_at(s->p.q, client_number);
+    char text[CSQ_CLIENT_MAX + 1] = "";
+
+    s->out.refused++;
+    if (s->each)
+        s->each(s->baton, client ? csq_client_text(s->p.q, client, text) : text, status);
+}
+
+/* ---- whom it reaches in this shard ------------------------------------------ */
+
+static apr_status_t need_room(sending *s, uint32_t more)
+{
+    void *memory;
+    uint32_t room = s->room ? s->room : 64;
+
+    if (s->p.count + more <= s->room)
+        return APR_SUCCESS;
+    while (room < s->p.count + more)
+        room *= 2;
+    memory = realloc(s->p.places, room * sizeof *s->p.places);
+    if (!memory)
+        return APR_ENOMEM;
+    s->p.places = memory;
+    s->room = room;
+    return APR_SUCCESS;
+}
+
+static void add_place(sending *s, uint32_t number, int copy)
+{
+    csq_queue *queue = csq_queue_at(s->p.q, number);
+    csq_place place = { .queue = number, .target = s->client, .copy = copy };
+    apr_status_t rv;
+
+    if (!queue || !csq_place_is_there(&s->p, queue))
+        return;
+    rv = csq_place_judge_locked(&s->p, s->shard, &place);
+    if (rv == APR_SUCCESS)
+        s->p.places[s->p.count++] = place;
+    else
+        refuse(s, s->client, rv);
+}
+
+/* Known devices, and the queue that waits for the first. */
+static unsigned count_known(sending *s, csq_client *client, uint32_t *out_waiting)
+{
+    uint32_t number = client->queues;
+    unsigned known = 0;
+    unsigned steps = 0;
+    csq_queue *queue;
+
+    *out_waiting = 0;
+    for (; number && steps < 4 * CSQ_DEVICES_MAX; number = queue->sibling, steps++) {
+        queue = csq_queue_at(s->p.q, number);
+        if (!queue)
+            break;
+        if (queue->flags & CSQ_QUEUE_KNOWN)
+            known++;
+        else if (!queue->device_len)
+            *out_waiting = number;
+    }
+    return known;
+}
+
+/* A member that never polled gets a queue in which things wait. */
+static apr_status_t make_waiting(sending *s, uint32_t client_number, uint32_t *out)
+{
+    csq *q = s->p.q;
+    csq_client *client = csq_client_at(q, client_number);
+    csq_name name = { .key = NULL };
+    uint32_t chain;
+    apr_status_t rv;
+    int ok;
+
+    name.hash = csq_client_hash(q, client, &ok);
+    if (!ok)
+        return CSQ_DAMAGED;
+    rv = csq_allocator_lock(q);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = csq_chunk_take_locked(q, csq_queue_chunks(0), &chain);
+    csq_allocator_unlock(q);
+    if (rv == APR_SUCCESS)
+        rv = csq_queue_make(q, chain, &name, NULL, 0, s->p.now);
+    if (rv != APR_SUCCESS)
+        return rv;
+    csq_queue_link_locked(q, s->shard, client_number, chain);
+    *out = chain;
+    return APR_SUCCESS;
+}
+
+static apr_status_t add_client(sending *s, uint32_t number)
+{
+    csq_client *client = csq_client_at(s->p.q, number);
+    uint32_t waiting;
+    uint32_t at;
+    unsigned known;
+    unsigned added = 0;
+    csq_queue *queue;
+    apr_status_t rv;
+
+    if (!client) {
+        csq_repair_want(s->p.q);
+        return CSQ_DAMAGED;
+    }
+    s->client = number;
+    known = count_known(s, client, &waiting);
+    rv = need_room(s, known + 1);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (!known && !waiting && !s->p.now_only) {
+        rv = make_waiting(s, number, &waiting);
+        if (rv != APR_SUCCESS) {
+            refuse(s, number, rv);
+            return APR_SUCCESS;
+        }
+    }
+    if (!known && waiting)
+        add_place(s, waiting, 0);
+    for (at = client->queues; at && added < known; at = queue->sibling) {
+        queue = csq_queue_at(s->p.q, at);
+        if (!queue)
+            break;
+        if (!(queue->flags & CSQ_QUEUE_KNOWN))
+            continue;
+        added++;
+        add_place(s, at, known > 1);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t add_members(sending *s)
+{
+    csq *q = s->p.q;
+    uint32_t number;
+    uint32_t steps = 0;
+    csq_members *members;
+    int i;
+    apr_status_t rv = csq_group_find_locked(q, s->shard, &s->group, &number);
+
+    number = number ? csq_group_at(q, number)->members : 0;
+    for (; number && rv == APR_SUCCESS; number = members->next) {
+        members = csq_members_at(q, number);
+        if (!members || steps++ > q->chunk_count) {
+            csq_repair_want(q);
+            return CSQ_DAMAGED;
+        }
+        for (i = 0; i < CSQ_MEMBERS_MAX && rv == APR_SUCCESS; i++)
+            if (members->clients[i])
+                rv = add_client(s, members->clients[i]);
+    }
+    return rv;
+}
+
+static apr_status_t add_everybody(sending *s)
+{
+    csq *q = s->p.q;
+    uint32_t bucket = s->shard * (q->bucket_mask + 1);
+    uint32_t end = bucket + q->bucket_mask + 1;
+    uint32_t steps = 0;
+    uint32_t number;
+    csq_client *client;
+    apr_status_t rv = APR_SUCCESS;
+
+    for (; bucket < end && rv == APR_SUCCESS; bucket++)
+        for (number = q->buckets[bucket]; number && rv == APR_SUCCESS;
+             number = client->hash_next) {
+            client = csq_client_at(q, number);
+            if (!client || steps++ > q->chunk_count) {
+                csq_repair_want(q);
+                return CSQ_DAMAGED;
+            }
+            if (csq_client_in_realm(q, client, s->p.origin.realm, s->p.origin.realm_len))
+                rv = add_client(s, number);
+        }
+    return rv;
+}
+
+/* ---- one shard ------------------------------------------------------------------ */
+
+/* After a repair: is it still there? */
+static apr_status_t find_again(sending *s)
+{
+    csq *q = s->p.q;
+    csq_stored *stored;
+    apr_status_t rv = csq_allocator_lock(q);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = csq_id_find_locked(q, s->p.id, &s->p.stored);
+    if (rv == APR_SUCCESS)
+        rv = csq_receipt_find_locked(q, s->p.id, &s->p.receipt);
+    stored = csq_stored_at(q, s->p.stored);
+    if (stored) {
+        s->p.origin_number = stored->entry.body;
+        stored->refs++;
+    }
+    csq_allocator_unlock(q);
+    return rv;
+}
+
+/* Take chunks for the places; those for whom there is no room are refused. */
+static apr_status_t take(sending *s)
+{
+    int first = !s->p.stored;
+    apr_status_t rv;
+
+    while ((rv = csq_publishing_take_locked(&s->p, 0)) == CSQ_SEGMENT_FULL
+           && s->p.count > 0)
+        refuse(s, s->p.places[--s->p.count].target, rv);
+    if (rv == APR_SUCCESS && first)
+        csq_stored_at(s->p.q, s->p.stored)->refs++;
+    return rv;
+}
+
+static apr_status_t link_places(sending *s)
+{
+    csq_publishing *p = &s->p;
+    int first = !csq_stored_at(p->q, p->stored)->entry.committed;
+    apr_status_t rv = first ? csq_publishing_write(p) : APR_SUCCESS;
+    uint32_t i;
+
+    if (rv == APR_SUCCESS && first)
+        csq_publishing_commit(p, s->shard);
+    for (i = 0; i < p->count && rv == APR_SUCCESS; i++)
+        rv = csq_place_link_locked(p, s->shard, &p->places[i]);
+    for (i = 0; i < p->count && rv == APR_SUCCESS; i++) {
+        rv = csq_place_finish_locked(p, s->shard, &p->places[i]);
+        s->out.queues++;
+        s->out.receivers += i == 0 || p->places[i].target != p->places[i - 1].target;
+    }
+    if (rv != APR_SUCCESS) {
+        csq_repair_want(p->q);
+        rv = CSQ_DAMAGED;
+    }
+    return rv;
+}
+
+static apr_status_t serve_shard(sending *s)
+{
+    apr_status_t rv;
+
+    s->p.count = 0;
+    s->p.chain = 0;
+    rv = s->everybody ? add_everybody(s) : add_members(s);
+    if (rv != APR_SUCCESS || s->p.count == 0)
+        return rv;
+    rv = take(s);
+    if (rv == CSQ_SEGMENT_FULL || s->p.count == 0)
+        return APR_SUCCESS;
+    return rv == APR_SUCCESS ? link_places(s) : rv;
+}
+
+/* ---- all of them ------------------------------------------------------------------ */
+
+/* Give up the hold; the last shard is still locked. */
+static apr_status_t let_go(sending *s)
+{
+    csq *q = s->p.q;
+    apr_status_t rv;
+
+    if (!s->p.stored)
+        return csq_publishing_nobody(&s->p);
+    rv = csq_allocator_lock(q);
+    if (rv != APR_SUCCESS) {
+        csq_repair_want(q);
+        return rv;
+    }
+    rv = csq_message_unhold_locked(q, s->shard, s->p.stored);
+    csq_allocator_unlock(q);
+    return rv;
+}
+
+static apr_status_t go_to(sending *s, unsigned shard)
+{
+    apr_status_t rv = csq_lock_next(s->p.q, s->shard, shard);
+
+    csq_slot_ring(s->p.q, &s->p.rings);
+    s->p.rings.count = 0;
+    s->p.rings.many = 0;
+    s->shard = shard;
+    if (rv != CSQ_RETRY)
+        return rv;
+    s->p.stored = 0;
+    rv = csq_lock(s->p.q, UINT32_C(1) << shard);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = find_again(s);
+    if (rv != APR_SUCCESS)
+        csq_unlock(s->p.q, UINT32_C(1) << shard);
+    return rv;
+}
+
+static apr_status_t serve_all(sending *s)
+{
+    csq *q = s->p.q;
+    unsigned shard = 0;
+    apr_status_t rv = csq_lock(q, 1);
+
+    while (rv == APR_SUCCESS) {
+        rv = serve_shard(s);
+        csq_release_locked(q, s->shard);
+        if (rv != APR_SUCCESS || ++shard == CSQ_SHARDS)
+            break;
+        rv = go_to(s, shard);
+        if (rv != APR_SUCCESS) {
+            if (s->p.stored)
+                csq_repair_want(q);
+            return rv;
+        }
+    }
+    if (s->shard == CSQ_SHARDS - 1 && rv == APR_SUCCESS)
+        rv = let_go(s);
+    else if (s->p.stored)
+        csq_repair_want(q);
+    csq_unlock(q, UINT32_C(1) << s->shard);
+    csq_slot_ring(q, &s->p.rings);
+    return rv;
+}
+
+apr_status_t csq_append_group(csq *q, const csq_message *message, const char *group,
+                              apr_time_t now, csq_refused_fn *each, void *baton,
+                              csq_appended *out)
+{
+    sending s = { .each = each, .baton = baton, .everybody = !group };
+    apr_status_t rv = csq_publishing_begin(&s.p, q, message, now);
+
+    if (rv == APR_SUCCESS && group)
+        rv = csq_group_name_make(q, message->realm, message->app, group, &s.group);
+    if (rv != APR_SUCCESS)
+        return rv;
+    s.p.spread = 1;
+    rv = serve_all(&s);
+    free(s.p.places);
+    if (rv != APR_SUCCESS && s.out.queues) {
+        refuse(&s, 0, rv == CSQ_RETRY ? CSQ_BUSY : rv);
+        rv = APR_SUCCESS;
+    }
+    memcpy(s.out.id, s.p.id, CSQ_ID_BYTES);
+    if (out)
+        *out = s.out;
+    return rv == CSQ_RETRY ? CSQ_BUSY : rv;
+}
