@@ -12,6 +12,7 @@
 #include "cs_lifecycle.h"
 #include "cs_origin.h"
 #include "cs_send.h"
+#include "cs_target.h"
 
 #include <http_protocol.h>
 #include <http_request.h>
@@ -19,9 +20,10 @@
 APLOG_USE_MODULE(commserver);
 
 #define ALLOW_HEADERS                                                         \
-    "Authorization, Content-Type, Last-Event-ID, Prefer, TTL"
+    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, "     \
+    "Topic, TTL, Urgency"
 #define EXPOSE_HEADERS                                                        \
-    "Allow, Comm-Cursor, Preference-Applied, Retry-After, TTL"
+    "Allow, Comm-Cursor, Location, Preference-Applied, Retry-After, TTL"
 #define PREFLIGHT_AGE "600"
 
 cs_state *cs_state_get(request_rec *r)
@@ -35,16 +37,40 @@ cs_state *cs_state_get(request_rec *r)
     return state;
 }
 
-const char *cs_entry_methods(cs_kind kind)
+static const char *publish_methods(request_rec *r)
+{
+    const char *path = cs_config_path_info(r, CS_KIND_PUBLISH);
+    const char *detail;
+    cs_target target;
+
+    if (!path || cs_target_parse(path, r->pool, &target, &detail) != APR_SUCCESS)
+        return cs_target_methods(CS_TARGET_SEVERAL);
+    return cs_target_methods(target.kind);
+}
+
+const char *cs_entry_methods(request_rec *r, cs_kind kind)
 {
     switch (kind) {
     case CS_KIND_PUBLISH:
-        return "POST, OPTIONS";
+        return publish_methods(r);
     case CS_KIND_POLL:
         return "GET, HEAD, POST, OPTIONS";
     default:
         return "GET, HEAD, OPTIONS";
     }
+}
+
+int cs_entry_allows(request_rec *r, const char *methods)
+{
+    const char *method = r->method;
+    apr_size_t len = strlen(method);
+
+    for (; methods; methods = strchr(methods, ' ')) {
+        methods += strspn(methods, " ");
+        if (!strncmp(methods, method, len) && strchr(", ", methods[len]))
+            return r->method_number != M_OPTIONS;
+    }
+    return 0;
 }
 
 /* ---- browsers ---------------------------------------------------------- */
@@ -53,7 +79,7 @@ static int answer_preflight(request_rec *r, cs_kind kind)
 {
     apr_table_t *out = r->err_headers_out;
 
-    apr_table_setn(out, "Access-Control-Allow-Methods", cs_entry_methods(kind));
+    apr_table_setn(out, "Access-Control-Allow-Methods", cs_entry_methods(r, kind));
     apr_table_setn(out, "Access-Control-Allow-Headers", ALLOW_HEADERS);
     apr_table_setn(out, "Access-Control-Max-Age", PREFLIGHT_AGE);
     cs_send_empty(r, HTTP_NO_CONTENT);

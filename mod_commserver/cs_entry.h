@@ -22,7 +22,10 @@ int cs_entry_header_parser(request_rec *r);
 /** Hook fixups: tell CGI programs where the segment and the realm are. */
 int cs_entry_fixups(request_rec *r);
 
-/** What a handler of this kind allows, for Allow. */
-const char *cs_entry_methods(cs_kind kind);
+/** What the resource that r names allows, as in Allow. */
+const char *cs_entry_methods(request_rec *r, cs_kind kind);
+
+/** Not 0: r's method is among them, and is not OPTIONS. */
+int cs_entry_allows(request_rec *r, const char *methods);
 
 #endif

@@ -265,7 +265,7 @@ int cs_poll_handler(request_rec *r)
     if (!cs_entry_check(r, CS_KIND_POLL, &path, &result))
         return result;
     if (r->method_number != M_GET && r->method_number != M_POST)
-        return cs_send_methods(r, cs_entry_methods(CS_KIND_POLL));
+        return cs_send_methods(r, cs_entry_methods(r, CS_KIND_POLL));
     if (*path)
         return cs_send_problem(r, CS_PROBLEM_MALFORMED,
                                "a poll names nothing in its path");

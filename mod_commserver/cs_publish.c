@@ -14,6 +14,7 @@
 #include "cs_park.h"
 #include "cs_request.h"
 #include "cs_send.h"
+#include "cs_target.h"
 #include "cs_trouble.h"
 
 #include <apr_strings.h>
@@ -34,24 +35,22 @@ static void set_problem(publish *p, cs_problem problem, const char *detail)
 
 /* ---- before the body --------------------------------------------------- */
 
-static int parse_receivers(request_rec *r, const char *path, publish *p)
+static int parse_receivers(request_rec *r, const cs_target *target, publish *p)
 {
-    cs_target target;
     cs_query query;
     const char *detail;
 
-    if (cs_request_target(path, r->pool, &target, &detail) != APR_SUCCESS
-        || cs_request_query(r->args, r->pool, &query, &detail) != APR_SUCCESS) {
+    if (cs_request_query(r->args, r->pool, &query, &detail) != APR_SUCCESS) {
         set_problem(p, CS_PROBLEM_MALFORMED, detail);
         return 0;
     }
-    if (!target.client == !query.to) {
+    if ((target->kind == CS_TARGET_SEVERAL) != (query.to != NULL)) {
         set_problem(p, CS_PROBLEM_MALFORMED,
                     "receivers are named in the path or by ?to=, in one of the two only");
         return 0;
     }
-    p->delivery.message.app = target.app;
-    p->client = target.client;
+    p->delivery.message.app = target->app;
+    p->client = target->client;
     p->several = query.to != NULL;
     p->delivery.clients = query.to ? (const char *const *)(void *)query.to->elts
                                    : &p->client;
@@ -95,12 +94,12 @@ static int parse_ttl(request_rec *r, publish *p)
     return 1;
 }
 
-static void parse_head(request_rec *r, const char *path, publish *p)
+static void parse_head(request_rec *r, const cs_target *target, publish *p)
 {
     cs_problem problem;
 
     p->delivery.realm = cs_config_server_get(r->server)->realm;
-    if (!parse_receivers(r, path, p) || !parse_type(r, p) || !parse_ttl(r, p))
+    if (!parse_receivers(r, target, p) || !parse_type(r, p) || !parse_ttl(r, p))
         return;
     problem = cs_identity_sender(r, &p->delivery.message.sender);
     if (problem != CS_PROBLEM_NONE)
@@ -184,23 +183,37 @@ static int publish_body(request_rec *r, void *baton, apr_status_t status,
     return answer_status(r, p, cs_deliver(r, r->pool, &p->delivery));
 }
 
-int cs_publish_handler(request_rec *r)
+static int publish_message(request_rec *r, const cs_target *target)
 {
-    const char *path;
-    publish *p;
-    int result;
+    publish *p = apr_pcalloc(r->pool, sizeof(*p));
 
-    if (!cs_entry_check(r, CS_KIND_PUBLISH, &path, &result))
-        return result;
-    if (r->method_number != M_POST)
-        return cs_send_methods(r, cs_entry_methods(CS_KIND_PUBLISH));
-    p = apr_pcalloc(r->pool, sizeof(*p));
     p->problem = CS_PROBLEM_NONE;
-    parse_head(r, path, p);
+    parse_head(r, target, p);
     if (p->problem != CS_PROBLEM_NONE && r->expecting_100)
         return cs_send_problem(r, p->problem, p->detail);
     if (p->problem == CS_PROBLEM_NONE && !cs_body_fits(r, body_limit(r)))
         return answer_too_large(r);
-    result = cs_body_read(r, body_limit(r), publish_body, p);
-    return cs_park_finish(r, result);
+    return cs_park_finish(r, cs_body_read(r, body_limit(r), publish_body, p));
+}
+
+int cs_publish_handler(request_rec *r)
+{
+    const char *path, *methods, *detail;
+    cs_target target;
+    int result;
+
+    if (!cs_entry_check(r, CS_KIND_PUBLISH, &path, &result))
+        return result;
+    methods = cs_entry_methods(r, CS_KIND_PUBLISH);
+    if (!cs_entry_allows(r, methods))
+        return cs_send_methods(r, methods);
+    if (cs_target_parse(path, r->pool, &target, &detail) != APR_SUCCESS)
+        return cs_send_problem(r, CS_PROBLEM_MALFORMED, detail);
+    switch (target.kind) {
+    case CS_TARGET_SEVERAL:
+    case CS_TARGET_CLIENT:
+        return publish_message(r, &target);
+    default:
+        return cs_send_problem(r, CS_PROBLEM_MALFORMED, "no message is published to it");
+    }
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cs_request.c - the parts of a request, parsed and checked.
  *
- * Decoding happens once and here: a path arrives decoded by httpd (it is what
- * Location was matched on), a query arrives as sent.
+ * Decoding happens once and here: a query arrives as sent.
  */
 #include "cs_compat.h"
 #include "cs_request.h"
@@ -15,53 +14,10 @@
 
 #include "queue/csq.h"
 
-static const char bad_app[] =
-    "an application name is 1 to 64 letters, digits, '.', '_' or '-' and begins with a "
-    "letter or digit";
-static const char bad_client[] =
-    "a client name is 1 to 255 bytes of UTF-8 without '/' and control characters, and "
-    "not '-', '.' or '..'";
-static const char bad_device[] =
-    "a device name is 1 to 32 letters, digits, '.', '_' or '-' and begins with a letter "
-    "or digit";
-
 static apr_status_t fail(const char **out_detail, const char *detail)
 {
     *out_detail = detail;
     return APR_EINVAL;
-}
-
-/* ---- paths ------------------------------------------------------------- */
-
-apr_status_t cs_request_target(const char *path, apr_pool_t *p, cs_target *out_target,
-                               const char **out_detail)
-{
-    const char *app, *client = NULL, *device = NULL;
-    apr_size_t app_len, client_len = 0;
-
-    memset(out_target, 0, sizeof(*out_target));
-    if (*path != '/')
-        return fail(out_detail, "the path is {app}/{client}, {app}/{client}/{device} or "
-                                "{app}?to={client}");
-    app = path + 1;
-    app_len = strcspn(app, "/");
-    if (csq_app_check(app, app_len) != APR_SUCCESS)
-        return fail(out_detail, bad_app);
-    if (app[app_len]) {
-        client = app + app_len + 1;
-        client_len = strcspn(client, "/");
-        if (csq_client_check(client, client_len) != APR_SUCCESS)
-            return fail(out_detail, bad_client);
-        if (client[client_len]) {
-            device = client + client_len + 1;
-            if (csq_device_check(device, strlen(device)) != APR_SUCCESS)
-                return fail(out_detail, bad_device);
-        }
-    }
-    out_target->app = apr_pstrmemdup(p, app, app_len);
-    out_target->client = client ? apr_pstrmemdup(p, client, client_len) : NULL;
-    out_target->device = device;
-    return APR_SUCCESS;
 }
 
 /* ---- queries ----------------------------------------------------------- */
@@ -126,11 +82,11 @@ static apr_status_t add_receiver(char *value, apr_pool_t *p, cs_query *query,
 
     if (slash) {
         if (csq_device_check(slash + 1, strlen(slash + 1)) != APR_SUCCESS)
-            return fail(out_detail, bad_device);
+            return fail(out_detail, CS_BAD_DEVICE);
         *slash = '\0';
     }
     if (csq_client_check(value, strlen(value)) != APR_SUCCESS)
-        return fail(out_detail, bad_client);
+        return fail(out_detail, CS_BAD_CLIENT);
     if (!query->to)
         query->to = apr_array_make(p, 8, sizeof(const char *));
     for (i = 0; i < query->to->nelts; i++) {
@@ -185,7 +141,7 @@ static apr_status_t set_parameter(const char *name, char *value, apr_pool_t *p,
     if (!strcmp(name, "device")) {
         rv = set_text(value, &query->device, out_detail);
         if (rv == APR_SUCCESS && csq_device_check(value, strlen(value)) != APR_SUCCESS)
-            rv = fail(out_detail, bad_device);
+            rv = fail(out_detail, CS_BAD_DEVICE);
         return rv;
     }
     return APR_SUCCESS;

@@ -14,12 +14,13 @@
 
 #define CS_TO_MAX 100       /* receivers of one message                      */
 
-/* /{app}, /{app}/{client} or /{app}/{client}/{device}                       */
-typedef struct cs_target {
-    const char *app;
-    const char *client;     /* NULL: named by ?to=                           */
-    const char *device;     /* NULL: none                                    */
-} cs_target;
+/* What is said of names that are none.                                      */
+#define CS_BAD_CLIENT                                                         \
+    "a client name is 1 to 255 bytes of UTF-8 without '/' and control "         \
+    "characters, and not '-', '.' or '..'"
+#define CS_BAD_DEVICE                                                         \
+    "a device name is 1 to 32 letters, digits, '.', '_' or '-' and begins "     \
+    "with a letter or digit"
 
 typedef struct cs_query {
     const char *after;      /* ?after=CURSOR, NULL: absent                   */
@@ -35,10 +36,6 @@ typedef struct cs_prefer {
     apr_int64_t wait;       /* seconds, -1: absent                           */
     unsigned minimal : 1;   /* return=minimal                                */
 } cs_prefer;
-
-/** Parse what follows the base of a publish handler, already decoded. */
-apr_status_t cs_request_target(const char *path, apr_pool_t *p, cs_target *out_target,
-                               const char **out_detail);
 
 /**
  * Parse a query, undecoded; NULL is an empty one. Names that are not known

@@ -17,7 +17,7 @@ int cs_status_handler(request_rec *r)
     if (!cs_entry_check(r, CS_KIND_STATUS, &path, &result))
         return result;
     if (r->method_number != M_GET)
-        return cs_send_methods(r, cs_entry_methods(CS_KIND_STATUS));
+        return cs_send_methods(r, cs_entry_methods(r, CS_KIND_STATUS));
     if (*path)
         return cs_send_problem(r, CS_PROBLEM_MALFORMED,
                                "the status names nothing in its path");

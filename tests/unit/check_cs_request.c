@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * check_cs_request.c - paths, queries and header fields, good and bad.
+ * check_cs_request.c - queries and header fields, good and bad.
  */
 #include "cs_compat.h"
 
@@ -26,98 +26,6 @@ static void teardown(void)
     apr_pool_destroy(pool);
     apr_terminate();
 }
-
-/* `count` times the character c. */
-static char *repeated(char c, size_t count)
-{
-    char *text = apr_palloc(pool, count + 1);
-
-    memset(text, c, count);
-    text[count] = '\0';
-    return text;
-}
-
-/* ---- targets ------------------------------------------------------------- */
-
-START_TEST(a_target_is_app_client_and_device)
-{
-    cs_target target;
-
-    ck_assert_int_eq(cs_request_target("/orders", pool, &target, &detail), APR_SUCCESS);
-    ck_assert_str_eq(target.app, "orders");
-    ck_assert_ptr_null(target.client);
-    ck_assert_int_eq(
-        cs_request_target("/orders/alice@example.org", pool, &target, &detail),
-        APR_SUCCESS);
-    ck_assert_str_eq(target.client, "alice@example.org");
-    ck_assert_ptr_null(target.device);
-    ck_assert_int_eq(
-        cs_request_target("/o.1_2-3/CN=Alice Smith/d1", pool, &target, &detail),
-        APR_SUCCESS);
-    ck_assert_str_eq(target.app, "o.1_2-3");
-    ck_assert_str_eq(target.client, "CN=Alice Smith");
-    ck_assert_str_eq(target.device, "d1");
-}
-END_TEST
-
-START_TEST(names_at_their_limits_pass_and_beyond_fail)
-{
-    const char *app = repeated('a', 64), *client = repeated('c', 255);
-    const char *device = repeated('d', 32);
-    cs_target target;
-
-    ck_assert_int_eq(
-        cs_request_target(apr_pstrcat(pool, "/", app, "/", client, "/", device, NULL),
-                          pool, &target, &detail),
-        APR_SUCCESS);
-    ck_assert_int_eq(
-        cs_request_target(apr_pstrcat(pool, "/a", app, NULL), pool, &target, &detail),
-        APR_EINVAL);
-    ck_assert_int_eq(cs_request_target(apr_pstrcat(pool, "/a/c", client, NULL), pool,
-                                       &target, &detail),
-                     APR_EINVAL);
-    ck_assert_int_eq(cs_request_target(apr_pstrcat(pool, "/a/c/d", device, NULL), pool,
-                                       &target, &detail),
-                     APR_EINVAL);
-}
-END_TEST
-
-static const char *const bad_targets[] = {
-    "",
-    "/",
-    "//alice",
-    "/-/alice",
-    "/.app/alice",
-    "/_app/alice",
-    "/a b/alice",
-    "/j\303\274/alice",
-    "/orders/",
-    "/orders/-",
-    "/orders/.",
-    "/orders/..",
-    "/orders/a\001b",
-    "/orders/a\177",
-    "/orders/a\302\205",
-    "/orders/\300\257",
-    "/orders/\355\240\200",
-    "/orders/a\377",
-    "/orders/alice/",
-    "/orders/alice/-",
-    "/orders/alice/a b",
-    "/orders/alice/d1/x",
-    "/orders//alice",
-    "orders/alice",
-};
-
-START_TEST(a_bad_target_is_refused_with_words)
-{
-    cs_target target;
-
-    ck_assert_int_eq(cs_request_target(bad_targets[_i], pool, &target, &detail),
-                     APR_EINVAL);
-    ck_assert_ptr_nonnull(detail);
-}
-END_TEST
 
 /* ---- queries ------------------------------------------------------------- */
 
@@ -416,12 +324,9 @@ START_TEST(any_text_is_taken_or_refused)
     for (i = 0; i < ROUNDS; i++) {
         const char *text = anything(&state);
         apr_int64_t seconds;
-        cs_target target;
         cs_prefer prefer;
         cs_query query;
 
-        if (cs_request_target(text, pool, &target, &detail) == APR_SUCCESS)
-            ck_assert_ptr_nonnull(target.app);
         if (cs_request_query(text, pool, &query, &detail) == APR_SUCCESS)
             ck_assert(!query.to || query.to->nelts > 0);
         if (cs_request_prefer(text, pool, &prefer, &detail) == APR_SUCCESS)
@@ -445,9 +350,6 @@ int main(void)
     int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, a_target_is_app_client_and_device);
-    tcase_add_test(tc, names_at_their_limits_pass_and_beyond_fail);
-    tcase_add_loop_test(tc, a_bad_target_is_refused_with_words, 0, COUNT(bad_targets));
     tcase_add_test(tc, an_empty_query_has_nothing);
     tcase_add_test(tc, a_query_is_decoded_once_and_plus_is_itself);
     tcase_add_test(tc, receivers_count_once_and_lose_their_device);
