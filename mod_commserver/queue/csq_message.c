@@ -299,7 +299,7 @@ apr_status_t csq_message_unwait(csq *q, const csq_message_key *key, csq_waiter w
     return rv;
 }
 
-/* ---- taking it back ------------------------------------------------------------------ */
+/* ---- taking it back ------------------------------------------------------------ */
 
 static apr_status_t remove_entry(asking *a, uint32_t number)
 {
@@ -379,7 +379,7 @@ apr_status_t csq_message_withdraw(csq *q, const csq_message_key *key,
     return APR_SUCCESS;
 }
 
-/* ---- what applications say ------------------------------------------------------------ */
+/* ---- what applications say ------------------------------------------------------ */
 
 static void acknowledge_one(csq *q, const char *realm, const unsigned char *id,
                             csq_ring_set *rings)
