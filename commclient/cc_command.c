@@ -58,16 +58,21 @@ static void read_text(reading *r, char *out, size_t size, cc_command_error too_l
     }
 }
 
-static void read_subscribe(reading *r)
+static void read_app(reading *r)
 {
     cc_command *command = r->command;
 
-    command->kind = CC_COMMAND_SUBSCRIBE;
-    r->commands++;
     read_text(r, command->app, sizeof(command->app), CC_ERROR_BAD_NAME);
     if (r->error == CC_ERROR_NONE && !r->json.bad
         && cc_name_check(command->app, strlen(command->app), CC_APP_MAX) != CC_OK)
         refuse(r, CC_ERROR_BAD_NAME);
+}
+
+static void read_subscribe(reading *r)
+{
+    r->command->kind = CC_COMMAND_SUBSCRIBE;
+    r->commands++;
+    read_app(r);
 }
 
 static void read_id(reading *r, cc_command_kind kind)
@@ -97,6 +102,70 @@ static void read_status(reading *r)
     r->command->kind = CC_COMMAND_STATUS;
     r->commands++;
     cc_json_skip(&r->json, NULL, NULL);
+}
+
+/* An id, or true for all that there are. */
+static void read_choice(reading *r, cc_dead_action action)
+{
+    int all = 0;
+
+    r->command->action = action;
+    if (cc_json_peek(&r->json) == '"') {
+        read_text(r, r->command->id, sizeof(r->command->id), CC_ERROR_NOT_DEAD);
+        if (r->command->id[0] == '\0' && !r->json.bad)
+            refuse(r, CC_ERROR_NOT_DEAD);
+        all = action == CC_DEAD_LIST;
+    }
+    else if (cc_json_peek(&r->json) == 't') {
+        cc_json_boolean(&r->json, &all);
+        all = action == CC_DEAD_SHOW;
+    }
+    else {
+        cc_json_skip(&r->json, NULL, NULL);
+        all = 1;
+    }
+    if (all)
+        refuse(r, CC_ERROR_BAD_COMMAND);
+}
+
+/* Returns 1 when the member was an action. */
+static int read_action(reading *r, cc_slice name)
+{
+    static const char *const actions[] = { "list", "show", "retry", "remove" };
+    int i;
+
+    for (i = 0; i < CC_DEAD_COUNT; i++) {
+        if (cc_slice_is(name, actions[i])) {
+            read_choice(r, (cc_dead_action)i);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void read_dead(reading *r)
+{
+    cc_slice name;
+    int first = 1, actions = 0;
+
+    r->command->kind = CC_COMMAND_DEAD;
+    r->commands++;
+    if (cc_json_peek(&r->json) != '{') {
+        cc_json_skip(&r->json, NULL, NULL);
+        refuse(r, CC_ERROR_BAD_COMMAND);
+        return;
+    }
+    cc_json_enter(&r->json, '{');
+    while (cc_json_next_member(&r->json, &first, &name)) {
+        if (read_action(r, name))
+            actions++;
+        else if (cc_slice_is(name, "app"))
+            read_app(r);
+        else
+            cc_json_skip(&r->json, NULL, NULL);
+    }
+    if (actions != 1)
+        refuse(r, CC_ERROR_BAD_COMMAND);
 }
 
 static void read_number(reading *r, int low, int high, cc_command_error error, int *out)
@@ -143,7 +212,7 @@ static const struct member {
 } members[] = {
     { "subscribe", read_subscribe }, { "ack", read_ack },       { "nack", read_nack },
     { "reject", read_reject },       { "status", read_status }, { "window", read_window },
-    { "watch", read_watch },         { "delay", read_delay },
+    { "watch", read_watch },         { "delay", read_delay },   { "dead", read_dead },
 };
 
 static void read_member(reading *r, cc_slice raw)

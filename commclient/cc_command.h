@@ -13,10 +13,11 @@
 #define CC_COMMAND_ERRORS(X)                                                             \
     X(BAD_JSON, "bad-json", "the line is not a JSON object")                             \
     X(UNKNOWN_COMMAND, "unknown-command",                                                \
-      "no known command: subscribe, ack, nack, reject and status are")                   \
+      "no known command: subscribe, ack, nack, reject, status and dead are")             \
     X(BAD_COMMAND, "bad-command",                                                        \
       "one command a line; subscribe, ack, nack and reject take a string, window and"    \
-      " delay a number, watch true or false")                                            \
+      " delay a number, watch true or false; dead takes one of list, show, retry and"    \
+      " remove, with an id or true for all, and app")                                    \
     X(BAD_NAME, "bad-name",                                                              \
       "an application is named by up to 64 letters, digits, '.', '_' and"                \
       " '-', a letter or digit first")                                                   \
@@ -29,6 +30,8 @@
       "this connection watches the"                                                      \
       " application or takes its messages: not both")                                    \
     X(UNKNOWN_ID, "unknown-id", "there never was a message with this id")                \
+    X(NOT_DEAD, "not-dead", "there is none with this id on the dead list")               \
+    X(UNUSABLE, "unusable", "it cannot be used, and so not be given to anybody")         \
     X(LINE_TOO_LONG, "line-too-long", "the line is longer than max_line")                \
     X(STORAGE, "storage", "the agent cannot use its inbox now")                          \
     X(LEFT_OUT, "left-out",                                                              \
@@ -53,16 +56,27 @@ typedef enum {
     CC_COMMAND_ACK,
     CC_COMMAND_NACK,
     CC_COMMAND_REJECT,
-    CC_COMMAND_STATUS
+    CC_COMMAND_STATUS,
+    CC_COMMAND_DEAD
 } cc_command_kind;
+
+/* What is done with the dead list. */
+typedef enum {
+    CC_DEAD_LIST,
+    CC_DEAD_SHOW,
+    CC_DEAD_RETRY,
+    CC_DEAD_REMOVE,
+    CC_DEAD_COUNT
+} cc_dead_action;
 
 typedef struct cc_command {
     cc_command_kind kind;
-    char app[CC_APP_MAX + 1]; /* subscribe                                  */
+    char app[CC_APP_MAX + 1]; /* subscribe, dead                            */
     int window;               /* subscribe; 0: not given                    */
     int watch;                /* subscribe                                  */
     int delay;                /* nack; seconds; 0: not given                */
-    char id[CC_ID_MAX + 1];   /* ack, nack, reject                          */
+    char id[CC_ID_MAX + 1];   /* ack, nack, reject; dead: "" for all        */
+    cc_dead_action action;    /* dead; app: "" for all                      */
 } cc_command;
 
 /** Members that are not known are ignored.

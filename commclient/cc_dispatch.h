@@ -107,7 +107,8 @@ cc_status cc_dispatch_acknowledge(cc_client *client, const char *id);
 cc_status cc_dispatch_put_off(cc_client *client, const char *id, int delay);
 
 /** A message will never be dealt with: it goes to the dead list.
- *  @param why  for the user; NULL: "rejected by the application" */
+ *  @param why  for the user; up to 200 bytes of it are kept; NULL: "rejected by
+ *              the application" */
 cc_status cc_dispatch_reject(cc_client *client, const char *id, const char *why);
 
 /** It has room again, or has just subscribed. */
@@ -181,6 +182,47 @@ int cc_dispatch_is_full(const cc_dispatch *dispatch);
 
 /** The last error of the inbox, for a log line. */
 const char *cc_dispatch_error(const cc_dispatch *dispatch);
+
+/* ---- the dead list ------------------------------------------------------- */
+
+#define CC_DEAD_ID_MAX 80 /* bytes, with the NUL                             */
+
+/** How an entry is named: by the id of its message, or "dead." and its number
+ *  where that is not known. */
+void cc_dispatch_dead_id(const cc_dead *dead, char out_id[CC_DEAD_ID_MAX]);
+
+/* Which entries are meant. "" for all ids, "" for all applications; an id may
+ * be that of the message, or "dead." and a number. Several entries may have
+ * the same id, and are all meant then.                                        */
+typedef struct cc_dead_choice {
+    const char *id;
+    const char *app;
+} cc_dead_choice;
+
+/* All of these: CC_STORAGE, CC_DAMAGED, and what they say. CC_NOT_FOUND: an id
+ * was given, and there is no such entry.                                      */
+
+/** Call `each` for them, oldest first, without what came. */
+cc_status cc_dispatch_dead_list(cc_dispatch *dispatch, const cc_dead_choice *choice,
+                                void (*each)(void *baton, const cc_dead *dead),
+                                void *baton);
+
+/** Call `each` for the newest of them, with what came. */
+cc_status cc_dispatch_dead_get(cc_dispatch *dispatch, const cc_dead_choice *choice,
+                               void (*each)(void *baton, const cc_dead *dead),
+                               void *baton);
+
+cc_status cc_dispatch_dead_remove(cc_dispatch *dispatch, const cc_dead_choice *choice,
+                                  size_t *out_removed);
+
+/**
+ * Put them back into the queues of their applications, as they came. They come
+ * last there. One that was given before keeps its attempts; one that has
+ * expired is given all the same.
+ * @param out_left  that cannot be used (as the configuration is now), and stay
+ */
+cc_status cc_dispatch_dead_retry(cc_dispatch *dispatch, const cc_dead_choice *choice,
+                                 int64_t now, size_t *out_retried, size_t *out_left);
 
 /* ---- upkeep and numbers ---------------------------------------------- */
 

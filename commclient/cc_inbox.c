@@ -224,6 +224,18 @@ cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *e
                       attempt, out_seq);
 }
 
+cc_status cc_inbox_restore(cc_inbox *inbox, const char *server,
+                           const cc_envelope *envelope, int64_t now, int attempt,
+                           int64_t *out_seq)
+{
+    int64_t expires = envelope->expires > now ? envelope->expires : 0;
+    cc_status status = cc_seen_add(inbox, server, envelope->id, expires, now);
+
+    if (status != CC_OK && (status != CC_DUPLICATE || attempt == 0))
+        return status;
+    return cc_run_add(inbox, server, envelope, expires, attempt, out_seq);
+}
+
 /* ---- what applications take ------------------------------------------- */
 
 static void report_usage(const cc_usage_entry *entry, cc_app_usage *out)

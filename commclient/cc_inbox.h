@@ -76,6 +76,15 @@ cc_status cc_inbox_cursor_set(cc_inbox *inbox, const char *server, cc_slice curs
 cc_status cc_inbox_add(cc_inbox *inbox, const char *server, const cc_envelope *envelope,
                        int64_t skew, int64_t now, int attempt, int64_t *out_seq);
 
+/**
+ * Keep a message that was on the dead list. It does not expire if it has.
+ * @param attempt  how often it may have been given before
+ * @return CC_DUPLICATE: it never was given, and came again another way.
+ */
+cc_status cc_inbox_restore(cc_inbox *inbox, const char *server,
+                           const cc_envelope *envelope, int64_t now, int attempt,
+                           int64_t *out_seq);
+
 /** Forget a message that is done with.
  *  @param size  bytes of its body
  *  @return CC_EMPTY: it is gone already. */

@@ -3,6 +3,7 @@
  */
 #include "cc_compat.h"
 #include "cc_peer.h"
+#include "cc_control.h"
 #include "cc_local.h"
 #include "cc_log.h"
 
@@ -309,6 +310,17 @@ static void send_status(cc_peer *peer)
     send_buffer(peer, &line);
 }
 
+static void control_dead(cc_peer *peer, const cc_command *command)
+{
+    cc_buffer line = { NULL, 0, 0 };
+    cc_command_error error = cc_control_dead(peer->dispatch, command, &line);
+
+    if (error != CC_ERROR_NONE)
+        send_error(peer, error, command->id[0] != '\0' ? command->id : NULL);
+    else
+        send_buffer(peer, &line);
+}
+
 static int is_blank(const char *data, size_t len)
 {
     while (len > 0 && (*data == ' ' || *data == '\t' || *data == '\r')) {
@@ -341,6 +353,9 @@ static void obey_line(cc_peer *peer, const char *data, size_t len)
         break;
     case CC_COMMAND_STATUS:
         send_status(peer);
+        break;
+    case CC_COMMAND_DEAD:
+        control_dead(peer, &command);
         break;
     }
 }

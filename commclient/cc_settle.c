@@ -14,6 +14,7 @@
 
 #define BACKOFF_FIRST 100   /* ms, after the first attempt                     */
 #define BACKOFF_MAX   10000 /* ms                                              */
+#define REASON_MAX    200   /* bytes kept of why a message was rejected        */
 
 static void acknowledge_gap(cc_client *client, const char *id)
 {
@@ -134,6 +135,13 @@ cc_status cc_dispatch_acknowledge(cc_client *client, const char *id)
     return status;
 }
 
+static char *copy_reason(const char *why)
+{
+    size_t len = strlen(why);
+
+    return cc_copy_bytes(why, len < REASON_MAX ? len : REASON_MAX);
+}
+
 cc_status cc_dispatch_reject(cc_client *client, const char *id, const char *why)
 {
     cc_message *message;
@@ -144,7 +152,7 @@ cc_status cc_dispatch_reject(cc_client *client, const char *id, const char *why)
         return CC_NOT_FOUND;
     status = settle(client, id, CC_CHANGE_REJECT, CC_SETTLED_REJECTED, &message, &change);
     if (change != NULL)
-        change->why = cc_copy(why != NULL ? why : "rejected by the application");
+        change->why = copy_reason(why != NULL ? why : "rejected by the application");
     drop_message(client->dispatch, message);
     return status;
 }

@@ -29,6 +29,9 @@ extern const ctl_verb ctl_run;
 extern const ctl_verb ctl_check;
 extern const ctl_verb ctl_setup;
 extern const ctl_verb ctl_listen;
+extern const ctl_verb ctl_ack;
+extern const ctl_verb ctl_apps;
+extern const ctl_verb ctl_dead;
 extern const ctl_verb ctl_status;
 
 /** Print the help of a verb to stdout. @return CTL_OK */

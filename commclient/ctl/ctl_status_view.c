@@ -57,20 +57,6 @@ static int64_t age_of(const ctl_view *view, struct json_object *object, const ch
 
 /* ---- words ----------------------------------------------------------- */
 
-static void format_bytes(long long bytes, char *out, size_t size)
-{
-    static const char *const units[] = { "bytes", "KB", "MB", "GB", "TB" };
-    double value = (double)bytes;
-    size_t unit = 0;
-
-    while (value >= 1024 && unit < 4) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(out, size, unit > 0 && value < 10 ? "%.1f %s" : "%.0f %s", value,
-             units[unit]);
-}
-
 /* "3 s", "5 min", "2 h 10 min", "4 days" */
 static void format_span(int64_t ms, char *out, size_t size)
 {
@@ -187,9 +173,9 @@ static void write_dead(const ctl_view *view, struct json_object *status, cc_buff
     dead = number_of(inbox, "dead");
     if (dead == 0)
         return;
-    snprintf(what, sizeof(what), "%lld message%s could not be used: on the dead list",
-             dead, plural(dead));
-    write_problem(view, out, what, NULL);
+    snprintf(what, sizeof(what), "%lld message%s could not be used or w%s rejected", dead,
+             plural(dead), dead == 1 ? "as" : "ere");
+    write_problem(view, out, what, "'commclient dead' lists them");
 }
 
 static void write_problems(const ctl_view *view, struct json_object *status,
@@ -249,8 +235,8 @@ static void write_inbox(const ctl_view *view, struct json_object *status, cc_buf
 
     json_object_object_get_ex(status, "inbox", &inbox);
     messages = number_of(inbox, "messages");
-    format_bytes(number_of(inbox, "bytes"), used, sizeof(used));
-    format_bytes(number_of(inbox, "max"), most, sizeof(most));
+    ctl_text_bytes(number_of(inbox, "bytes"), used, sizeof(used));
+    ctl_text_bytes(number_of(inbox, "max"), most, sizeof(most));
     cc_buffer_format(&text, "%lld message%s, %s of %s in %s", messages, plural(messages),
                      used, most, text_of(inbox, "path"));
     write_line(view, "inbox", text.data, out);

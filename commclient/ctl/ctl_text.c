@@ -174,6 +174,20 @@ void ctl_text_plain(cc_buffer *out, int colored, ctl_color color)
         cc_buffer_add_text(out, "\033[0m");
 }
 
+void ctl_text_bytes(long long bytes, char *out, size_t size)
+{
+    static const char *const units[] = { "bytes", "KB", "MB", "GB", "TB" };
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    while (value >= 1024 && unit < 4) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out, size, unit > 0 && value < 10 ? "%.1f %s" : "%.0f %s", value,
+             units[unit]);
+}
+
 /* ---- tables ----------------------------------------------------------- */
 
 #define GAP         2  /* columns between two                                */

@@ -45,6 +45,9 @@ void ctl_text_wrap(cc_buffer *out, const char *text, size_t indent, size_t width
 void ctl_text_color(cc_buffer *out, int colored, ctl_color color);
 void ctl_text_plain(cc_buffer *out, int colored, ctl_color color);
 
+/** A number of bytes for people: "512 bytes", "1.5 MB". */
+void ctl_text_bytes(long long bytes, char *out, size_t size);
+
 /* ---- tables ----------------------------------------------------------- */
 
 #define CTL_TABLE_COLUMNS 8

@@ -55,6 +55,25 @@ START_TEST(nack_and_reject_are_read)
 }
 END_TEST
 
+START_TEST(what_is_to_be_done_with_the_dead_is_read)
+{
+    ck_assert_str_eq(parse("{\"dead\":{\"list\":true}}"), "");
+    ck_assert_int_eq(command.kind, CC_COMMAND_DEAD);
+    ck_assert_int_eq(command.action, CC_DEAD_LIST);
+    ck_assert_str_eq(command.id, "");
+    ck_assert_str_eq(command.app, "");
+    ck_assert_str_eq(parse("{\"dead\":{\"app\":\"orders\",\"retry\":true,\"x\":[]}}"),
+                     "");
+    ck_assert_int_eq(command.action, CC_DEAD_RETRY);
+    ck_assert_str_eq(command.app, "orders");
+    ck_assert_str_eq(parse("{\"dead\":{\"remove\":\"dead.7\"}}"), "");
+    ck_assert_int_eq(command.action, CC_DEAD_REMOVE);
+    ck_assert_str_eq(command.id, "dead.7");
+    ck_assert_str_eq(parse("{\"dead\":{\"show\":\"a\"}}"), "");
+    ck_assert_int_eq(command.action, CC_DEAD_SHOW);
+}
+END_TEST
+
 static const char *const wrong[][2] = {
     { "x", "bad-json" },
     { "{", "bad-json" },
@@ -73,6 +92,22 @@ static const char *const wrong[][2] = {
     { "{\"nack\":\"a\",\"reject\":\"a\"}", "bad-command" },
     { "{\"reject\":{}}", "bad-command" },
     { "{\"delay\":1}", "unknown-command" },
+    { "{\"dead\":true}", "bad-command" },
+    { "{\"dead\":{}}", "bad-command" },
+    { "{\"dead\":{\"list\":true,\"retry\":true}}", "bad-command" },
+    { "{\"dead\":{\"list\":\"a\"}}", "bad-command" },
+    { "{\"dead\":{\"list\":false}}", "bad-command" },
+    { "{\"dead\":{\"show\":true}}", "bad-command" },
+    { "{\"dead\":{\"retry\":7}}", "bad-command" },
+    { "{\"dead\":{\"remove\":\"\"}}", "not-dead" },
+    { "{\"dead\":{\"remove\":"
+      "\"a23456789012345678901234567890123456789012345678901234567890"
+      "123456\"}}",
+      "not-dead" },
+    { "{\"dead\":{\"list\":true,\"app\":\"a b\"}}", "bad-name" },
+    { "{\"dead\":{\"list\":true,\"app\":7}}", "bad-command" },
+    { "{\"dead\":{\"list\":true},\"ack\":\"a\"}", "bad-command" },
+    { "{\"dead\":{\"list\":true}", "bad-json" },
     { "{\"publish\":{\"app\":\"a\"}}", "unknown-command" },
     { "{\"window\":16}", "unknown-command" },
     { "{\"subscribe\":\"a\",\"ack\":\"b\"}", "bad-command" },
@@ -110,6 +145,7 @@ int main(void)
     tcase_add_test(c, subscribe_is_read);
     tcase_add_test(c, ack_is_read);
     tcase_add_test(c, nack_and_reject_are_read);
+    tcase_add_test(c, what_is_to_be_done_with_the_dead_is_read);
     tcase_add_loop_test(c, wrong_lines_say_what_is_wrong, 0,
                         (int)(sizeof(wrong) / sizeof(wrong[0])));
     suite_add_tcase(s, c);
