@@ -11,6 +11,7 @@
 #include "cs_lifecycle.h"
 #include "cs_loop.h"
 #include "cs_advice.h"
+#include "cs_beginning.h"
 #include "cs_config.h"
 #include "cs_directives.h"
 
@@ -157,9 +158,11 @@ static unsigned slots_wanted(void)
 
 /* The shared memory belongs to whoever makes it, and its mode follows the
  * umask: so it is made as the user that will write into it.                 */
-static apr_status_t create_as_server(retained *kept, const csq_limits *limits,
-                                     apr_pool_t *pool)
+static apr_status_t start_as_server(retained *kept, const csq_limits *limits,
+                                    apr_pool_t *pool, csq_outcome *out_outcome)
 {
+    csq_plan plan = { .path = kept->path, .size = (apr_size_t)kept->size,
+                      .slots = slots_wanted(), .limits = limits };
     uid_t uid = geteuid();
     gid_t gid = getegid();
     mode_t mask = umask(077);
@@ -169,10 +172,8 @@ static apr_status_t create_as_server(retained *kept, const csq_limits *limits,
     if (switched
         && (setegid(ap_unixd_config.group_id) != 0 || seteuid(kept->owner) != 0))
         rv = APR_FROM_OS_ERROR(errno);
-    if (rv == APR_SUCCESS) {
-        rv = csq_create(kept->path, (apr_size_t)kept->size, slots_wanted(), limits, pool,
-                        &kept->queue);
-    }
+    if (rv == APR_SUCCESS)
+        rv = csq_start(&plan, pool, out_outcome, &kept->queue);
     if (switched && (seteuid(uid) != 0 || setegid(gid) != 0))
         rv = rv == APR_SUCCESS ? APR_FROM_OS_ERROR(errno) : rv;
     umask(mask);
@@ -181,44 +182,12 @@ static apr_status_t create_as_server(retained *kept, const csq_limits *limits,
     return rv;
 }
 
-static int report_create(server_rec *s, apr_status_t rv, const retained *kept)
-{
-    char buffer[160];
-
-    switch (rv) {
-    case APR_SUCCESS:
-        return OK;
-    case CSQ_IN_USE:
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "CS0002: another server runs on the segment '%s': give each server "
-                     "its own PidFile or DefaultRuntimeDir", kept->path);
-        break;
-    case CSQ_NO_MEMORY:
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "CS0003: shared memory has no room for " CS_SEGMENT_SIZE " (%"
-                     APR_INT64_T_FMT " bytes): enlarge /dev/shm or lower the size",
-                     kept->size);
-        break;
-    case APR_EINVAL:
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "CS0004: " CS_SEGMENT_SIZE " (%" APR_INT64_T_FMT " bytes) cannot "
-                     "hold the tables of %u server processes: change the size or lower "
-                     "ServerLimit", kept->size, slots_wanted());
-        break;
-    default:
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "CS0005: cannot create the segment '%s': %s", kept->path,
-                     csq_strerror(rv, buffer, sizeof(buffer)));
-    }
-    return HTTP_INTERNAL_SERVER_ERROR;
-}
-
 static int create_segment(server_rec *s, retained *kept, const csq_limits *limits)
 {
     apr_pool_t *pool;
     apr_status_t rv;
+    csq_outcome outcome;
     char buffer[160];
-    int result;
 
     apr_pool_create(&pool, s->process->pool);
     apr_pool_tag(pool, "commserver");
@@ -237,13 +206,16 @@ static int create_segment(server_rec *s, retained *kept, const csq_limits *limit
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     apr_pool_cleanup_register(pool, kept, remove_directory, apr_pool_cleanup_null);
-    rv = create_as_server(kept, limits, pool);
-    result = report_create(s, rv, kept);
-    if (result != OK) {
+    rv = start_as_server(kept, limits, pool, &outcome);
+    if (rv != APR_SUCCESS) {
+        cs_beginning_log_failure(s, rv, kept->path, kept->size, slots_wanted());
         kept->queue = NULL;
         apr_pool_destroy(pool);
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
-    return result;
+    cs_beginning_log(s, kept->path, kept->size, slots_wanted(), &outcome);
+    kept->size = (apr_int64_t)outcome.size;
+    return OK;
 }
 
 static int update_segment(server_rec *s, const retained *kept, const csq_limits *limits)

@@ -104,29 +104,81 @@ typedef struct csq csq;
 
 #define CSQ_SLOTS_MAX 4096
 
+/* What a server asks for when it starts. */
+typedef struct csq_plan {
+    const char *path;         /* name of the segment: the shm name is derived
+                                 from it, and the lock file and doorbells lie at
+                                 path.lock, path.bell.N                      */
+    const char *aside;        /* file for a segment that cannot be used; NULL:
+                                 path.damaged                                */
+    apr_size_t size;          /* bytes of the whole segment                  */
+    unsigned slots;           /* server processes that may wait at the same
+                                 time, up to CSQ_SLOTS_MAX; each takes 33 KB
+                                 of the segment                              */
+    const csq_limits *limits;
+} csq_plan;
+
+typedef enum {
+    CSQ_BEGUN_NEW,            /* there was none                              */
+    CSQ_BEGUN_TAKEN_OVER,     /* one that a server left behind goes on       */
+    CSQ_BEGUN_SET_ASIDE       /* there was one, but it cannot be used        */
+} csq_beginning;
+
+/* What csq_start() found and did. */
+typedef struct csq_outcome {
+    csq_beginning beginning;
+    apr_size_t size;          /* of the segment now; one taken over keeps its
+                                 size and slots, whatever was asked for      */
+    unsigned slots;
+    apr_uint64_t clients;     /* taken over: queues                          */
+    apr_uint64_t messages;    /* taken over: linked into queues              */
+    int mended;               /* taken over: something was damaged; the clients
+                                 concerned hear of a gap                     */
+    apr_status_t reason;      /* set aside: CSQ_LAYOUT; CSQ_DAMAGED;
+                                 CSQ_NO_SERVER: its lock file is gone, so that
+                                 nobody knows whether a server still uses it;
+                                 else APR's own                              */
+    const char *problem;      /* set aside: what is wrong in it, NULL: the
+                                 reason says it all                          */
+    const char *aside;        /* set aside: the file with its bytes          */
+    apr_status_t copied;      /* set aside: why they are not there           */
+} csq_outcome;
+
 /**
- * Create a segment. For the server's parent only, before it forks. Takes the
- * server lock (an exclusive open-file-description lock on `path`.lock) for as
- * long as `pool` lives; reserves all pages at once. A segment that a server
- * has left behind which no longer runs is removed, with all that is in it.
- * Memory and files belong to the caller's effective user and only that user
- * may use them; the folder of `path` must be writable for it, since doorbells
- * are made there.
- * @param path   name of the segment: the shm name is derived from it, and the
- *               lock file and doorbells lie at path.lock, path.bell.N
- * @param size   bytes of the whole segment
- * @param slots  server processes that may wait at the same time, up to
- *               CSQ_SLOTS_MAX; each takes 33 KB of the segment
+ * Start as server on a segment: take over the one that a server of before has
+ * left behind because it was killed, or make one. For the server's parent
+ * only, before it forks. Takes the server lock (an exclusive
+ * open-file-description lock on `path`.lock) for as long as `pool` lives;
+ * children inherit it, so while one of them lives the segment is in use.
+ * Taking over repairs what a death can leave; cursors stay valid, limits are
+ * those of the plan. What cannot be used is copied into the plan's file for
+ * it, which is replaced, and never stands in the way. Reserves all pages of a
+ * new segment at once. Memory and files belong to the caller's effective user
+ * and only that user may use them; the folder of `path` must be writable for
+ * it, since doorbells are made there.
  * @param pool   when the process that called destroys it, the segment is
  *               closed and unlinked, and doorbells and lock file go; a child
  *               that inherited it changes nothing
- * @return APR_SUCCESS; CSQ_IN_USE: another server holds the lock;
+ * @param out_outcome  strings are in `pool`; NULL allowed
+ * @return APR_SUCCESS; CSQ_IN_USE: another server, or a process of a dead one,
+ *         holds the lock (csq_holders() says which);
  *         CSQ_NO_MEMORY: /dev/shm or memory cannot hold size bytes;
  *         APR_EINVAL: size too small for the tables, a limit is 0, or slots
  *         out of range; CSQ_BUSY: others attach without end; else APR's own.
  */
+apr_status_t csq_start(const csq_plan *plan, apr_pool_t *pool, csq_outcome *out_outcome,
+                       csq **out_q);
+
+/** csq_start() for who does not ask what was there before. */
 apr_status_t csq_create(const char *path, apr_size_t size, unsigned slots,
                         const csq_limits *limits, apr_pool_t *pool, csq **out_q);
+
+/**
+ * Processes that hold the server lock of a segment, as far as the caller may
+ * look into them (root may). For messages to people.
+ * @return how many were found; at most `max` are written
+ */
+int csq_holders(const char *path, apr_uint32_t *out_processes, int max);
 
 /**
  * Attach to a segment that a running server made (writers, tools).

@@ -67,7 +67,9 @@ struct csq {
     apr_pool_t *shm_pool;      /* unmanaged: no exit handler destroys it      */
     apr_shm_t *shm;
     int lock_fd;
-    int created;               /* by this handle, else attached               */
+    int created;               /* for a server, else attached                 */
+    int mapped;                /* the memory is not of our making             */
+    int ends;                  /* what has the path's name is ours to remove  */
     uint32_t creator;          /* process id                                  */
     int audit;                 /* audit after each unlock                     */
     int64_t timeout;           /* of a lock, ns                               */
@@ -97,6 +99,36 @@ void csq_map_apply(csq *q, void *base, const csq_map *map);
 void csq_build_text(char out[CSQ_BUILD_BYTES]);
 apr_status_t csq_pages_reserve(char *base, size_t size);
 
+/** Map the memory of the path's name. ENOENT: there is none; APR_EOF: it was
+ *  never finished; CSQ_DAMAGED: what APR notes of its size is wrong. */
+apr_status_t csq_memory_attach(csq *q);
+/** New memory under the path's name, all pages there, all zero. */
+apr_status_t csq_memory_create(csq *q, size_t size);
+/** Unmap; `unlink`: its name goes, too. */
+void csq_memory_drop(csq *q, int unlink);
+/** What the header must say: find the parts. CSQ_LAYOUT, CSQ_DAMAGED. */
+apr_status_t csq_memory_check(csq *q);
+char *csq_memory_base(csq *q, size_t *out_size);
+apr_status_t csq_mutexes_make(csq *q);
+/** Another lock file in place of the one that is held. */
+apr_status_t csq_lock_file_renew(csq *q);
+/** Unlink all doorbells that lie beside the path. */
+void csq_bells_remove(const csq *q);
+/** Text in the lock file that ties it to its segment. */
+apr_status_t csq_lock_file_sign(csq *q);
+int csq_lock_file_signed(csq *q, int *out_empty);
+
+/** No limit is 0. APR_SUCCESS or APR_EINVAL. */
+apr_status_t csq_limits_check(const csq_limits *limits);
+
+/* ---- csq_takeover.c ----------------------------------------------------- */
+
+/** Go on with the segment of a server that died, whose lock file is held.
+ *  @return APR_SUCCESS; APR_ENOENT: make a new one, *out says why; else the
+ *          server cannot start. */
+apr_status_t csq_takeover(csq *q, const csq_plan *plan, apr_pool_t *pool,
+                          csq_outcome *out);
+
 /** Handles that attached: does the server still run? Asks once a second.
  *  APR_SUCCESS, CSQ_NO_SERVER. */
 apr_status_t csq_server_check(csq *q, apr_time_t now);
@@ -105,6 +137,7 @@ apr_status_t csq_server_check(csq *q, apr_time_t now);
 
 #define CSQ_BYTE_SERVER 0      /* a server runs                               */
 #define CSQ_BYTE_MAKING 1      /* exclusive: being made; shared: being mapped */
+#define CSQ_BYTE_ATTACHED 2    /* shared: processes beside the server's       */
 #define CSQ_BYTE_SLOT   16     /* + n: slot n is owned                        */
 
 /** `flags` as those of open(): O_RDONLY, O_RDWR, with O_CREAT. */

@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
- * csq_segment.c - make a segment, attach to it, take it down.
+ * csq_segment.c - start on a segment, attach to it, take it down.
  *
- * A server holds one byte of path.lock for life; each server makes that file
- * anew, so that a process that is still attached to a segment of one that
- * died sees nobody on the file it has open. While a segment is being made
- * another byte is held; who attaches holds it shared, so that nobody maps
- * what has no pages yet.
+ * A server holds one byte of path.lock for life. That file and the memory
+ * belong together: whoever makes new memory makes the file anew, so that a
+ * process that is still attached to the old memory sees nobody on the file it
+ * has open; whoever takes memory over keeps its file. So that no memory is
+ * taken over while a server runs on it whose file was deleted, the file holds
+ * a text that follows from the secret of its segment.
+ * While a segment is being made or taken over another byte is held; who
+ * attaches holds it shared meanwhile, so that nobody maps what has no pages
+ * yet. Who has attached holds a third byte, shared, as long as he is attached.
  */
 #include "cs_compat.h"
 #include "csq_private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_TIMEOUT (50 * 1000 * 1000)
-#define MAKING_TRIES    400    /* of 5 ms, for who attaches just now          */
+#define MAKING_TRIES    400 /* of 5 ms, for who attaches just now          */
 #define PATH_BYTES      4096
 
 #ifndef MADV_WIPEONFORK
@@ -32,8 +36,8 @@
 static void make_process_page(csq *q)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+    void *page =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED)
         return;
@@ -109,21 +113,10 @@ static const char *lock_path(const csq *q, const char *suffix, char *buf)
     return buf;
 }
 
-/* APR puts eight bytes of its own before what it hands out. */
-static char *find_base(csq *q, size_t *out_size)
-{
-    char *base = apr_shm_baseaddr_get(q->shm);
-    size_t skip = (64 - ((uintptr_t)base & 63)) & 63;
-    size_t size = apr_shm_size_get(q->shm);
-
-    *out_size = size > skip ? size - skip : 0;
-    return base + skip;
-}
-
-/* ---- create ------------------------------------------------------------ */
+/* ---- the server's lock ------------------------------------------------- */
 
 /* Lock the file that has the name now. */
-static apr_status_t lock_current(csq *q, int *out_fd)
+static apr_status_t lock_current(csq *q)
 {
     char path[PATH_BYTES];
     apr_status_t rv;
@@ -140,7 +133,7 @@ static apr_status_t lock_current(csq *q, int *out_fd)
         if (rv != APR_SUCCESS)
             return rv == APR_EAGAIN ? CSQ_IN_USE : rv;
     }
-    *out_fd = fd;
+    q->lock_fd = fd;
     return APR_SUCCESS;
 }
 
@@ -157,49 +150,75 @@ static apr_status_t lock_making(int fd)
     return rv == APR_EAGAIN ? CSQ_BUSY : rv;
 }
 
-/* Hold the server's byte on a new file, with `old` still locked. */
-static apr_status_t renew_lock_file(csq *q)
+static apr_status_t take_server_lock(csq *q)
+{
+    apr_status_t rv = lock_current(q);
+
+    return rv == APR_SUCCESS ? lock_making(q->lock_fd) : rv;
+}
+
+/* The old one stays locked until the new one has its name. */
+apr_status_t csq_lock_file_renew(csq *q)
 {
     char path[PATH_BYTES];
     char fresh[PATH_BYTES];
     apr_status_t rv;
+    int old = q->lock_fd;
 
     lock_path(q, ".new", fresh);
     if (unlink(fresh) != 0 && errno != ENOENT)
         return errno;
     rv = csq_filelock_open(fresh, O_RDWR | O_CREAT, &q->lock_fd);
-    if (rv == APR_SUCCESS)
-        rv = csq_filelock_take(q->lock_fd, CSQ_BYTE_SERVER, 1);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = csq_filelock_take(q->lock_fd, CSQ_BYTE_SERVER, 1);
     if (rv == APR_SUCCESS)
         rv = csq_filelock_take(q->lock_fd, CSQ_BYTE_MAKING, 1);
     if (rv == APR_SUCCESS && rename(fresh, lock_path(q, "", path)) != 0)
         rv = errno;
-    return rv;
-}
-
-static apr_status_t take_server_lock(csq *q)
-{
-    int old = -1;
-    apr_status_t rv = lock_current(q, &old);
-
     if (rv == APR_SUCCESS)
-        rv = lock_making(old);
-    if (rv == APR_SUCCESS)
-        rv = renew_lock_file(q);
-    if (old >= 0)
-        close(old);
+        q->ends = 1;
+    close(old);
     return rv;
 }
 
-static apr_status_t make_mutexes(csq *q)
+#define SIGNATURE_BYTES 17
+
+static void format_signature(csq *q, char out[SIGNATURE_BYTES + 1])
 {
-    apr_status_t rv = csq_mutex_create(&q->header->allocator);
-    unsigned i;
+    char stable[sizeof q->header->secret + sizeof q->header->created];
 
-    for (i = 0; i < CSQ_SHARDS && rv == APR_SUCCESS; i++)
-        rv = csq_mutex_create(&q->shards[i].mutex);
-    return rv;
+    memcpy(stable, q->header->secret, sizeof q->header->secret);
+    memcpy(stable + sizeof q->header->secret, &q->header->created,
+           sizeof q->header->created);
+    snprintf(out, SIGNATURE_BYTES + 1, "%016llx\n",
+             (unsigned long long)csq_hash(q, CSQ_MAGIC, stable, sizeof stable));
 }
+
+apr_status_t csq_lock_file_sign(csq *q)
+{
+    char text[SIGNATURE_BYTES + 1];
+    ssize_t n;
+
+    format_signature(q, text);
+    n = pwrite(q->lock_fd, text, SIGNATURE_BYTES, 0);
+    if (n < 0)
+        return errno;
+    return n == SIGNATURE_BYTES ? APR_SUCCESS : APR_ENOSPC;
+}
+
+int csq_lock_file_signed(csq *q, int *out_empty)
+{
+    char wanted[SIGNATURE_BYTES + 1];
+    char found[SIGNATURE_BYTES];
+    ssize_t n = pread(q->lock_fd, found, sizeof found, 0);
+
+    *out_empty = n == 0;
+    format_signature(q, wanted);
+    return n == SIGNATURE_BYTES && memcmp(found, wanted, SIGNATURE_BYTES) == 0;
+}
+
+/* ---- a new segment ------------------------------------------------------ */
 
 static void make_free_list(csq *q)
 {
@@ -239,7 +258,7 @@ static apr_status_t fill_segment(csq *q, const csq_map *map, const csq_limits *l
     if (rv == APR_SUCCESS)
         rv = csq_random(q, &header->epoch_secret, sizeof header->epoch_secret);
     if (rv == APR_SUCCESS)
-        rv = make_mutexes(q);
+        rv = csq_mutexes_make(q);
     if (rv == APR_SUCCESS)
         rv = csq_limits_set(q, limits);
     if (rv != APR_SUCCESS)
@@ -249,44 +268,59 @@ static apr_status_t fill_segment(csq *q, const csq_map *map, const csq_limits *l
     for (i = 0; i < q->slot_count; i++)
         q->slots[i].head = q->slots[i].tail = CSQ_RING;
     make_free_list(q);
-    __atomic_store_n(&header->magic, CSQ_MAGIC, __ATOMIC_RELEASE);
-    return APR_SUCCESS;
+    rv = csq_lock_file_sign(q);
+    if (rv == APR_SUCCESS)
+        __atomic_store_n(&header->magic, CSQ_MAGIC, __ATOMIC_RELEASE);
+    return rv;
 }
 
-static apr_status_t make_segment(csq *q, size_t size, unsigned slots,
-                                 const csq_limits *limits)
+static apr_status_t make_segment(csq *q, const csq_plan *plan)
 {
-    mode_t mask = umask(077);
+    apr_status_t rv = csq_lock_file_renew(q);
+    size_t size;
     csq_map map;
     char *base;
-    apr_status_t rv;
 
-    apr_shm_remove(q->path, q->shm_pool);
-    rv = apr_shm_create(&q->shm, size, q->path, q->shm_pool);
-    umask(mask);
-    if (rv != APR_SUCCESS)
-        return rv == ENOSPC || rv == ENOMEM ? CSQ_NO_MEMORY : rv;
-    base = apr_shm_baseaddr_get(q->shm);
-    if ((uintptr_t)base < 4096 || base == (char *)MAP_FAILED + 8)
-        return CSQ_NO_MEMORY;
-    rv = csq_pages_reserve(base, apr_shm_size_get(q->shm));
+    if (rv == APR_SUCCESS)
+        rv = csq_memory_create(q, plan->size);
     if (rv != APR_SUCCESS)
         return rv;
-    base = find_base(q, &size);
-    rv = csq_map_make(size, slots, limits->max_clients, &map);
+    base = csq_memory_base(q, &size);
+    rv = csq_map_make(size, plan->slots, plan->limits->max_clients, &map);
     if (rv != APR_SUCCESS)
         return rv;
     csq_map_apply(q, base, &map);
-    return fill_segment(q, &map, limits);
+    return fill_segment(q, &map, plan->limits);
 }
 
-static void remove_files(csq *q)
+/* ---- start and end ------------------------------------------------------ */
+
+/* However many slots a server of before had. */
+void csq_bells_remove(const csq *q)
+{
+    const char *name = strrchr(q->path, '/') + 1;
+    size_t len = strlen(name);
+    char folder[PATH_BYTES];
+    struct dirent *entry;
+    DIR *all;
+
+    snprintf(folder, sizeof folder, "%.*s", (int)(name - q->path), q->path);
+    all = opendir(folder);
+    while (all && (entry = readdir(all)) != NULL)
+        if (strncmp(entry->d_name, name, len) == 0
+            && strncmp(entry->d_name + len, ".bell.", 6) == 0)
+            unlinkat(dirfd(all), entry->d_name, 0);
+    if (all)
+        closedir(all);
+}
+
+/* A server that dies on the way must not leave memory without its lock file. */
+static void remove_all(csq *q)
 {
     char path[PATH_BYTES];
-    uint32_t i;
 
-    for (i = 0; i < q->slot_count; i++)
-        unlink(csq_bell_path(q, i, path, sizeof path));
+    csq_memory_drop(q, 1);
+    csq_bells_remove(q);
     if (q->lock_fd >= 0 && csq_filelock_current(q->lock_fd, lock_path(q, "", path)))
         unlink(path);
 }
@@ -300,11 +334,9 @@ static apr_status_t destroy_created(void *data)
         return APR_SUCCESS;
     if (q->header)
         csq_close(q);
-    remove_files(q);
-    if (q->shm)
-        apr_shm_destroy(q->shm);
-    q->shm = NULL;
-    q->header = NULL;
+    if (q->ends)
+        remove_all(q);
+    csq_memory_drop(q, 0);
     if (q->lock_fd >= 0)
         csq_filelock_drop(q->lock_fd, CSQ_BYTE_SERVER);
     close_handle(q);
@@ -312,27 +344,48 @@ static apr_status_t destroy_created(void *data)
     return APR_SUCCESS;
 }
 
-apr_status_t csq_create(const char *path, apr_size_t size, unsigned slots,
-                        const csq_limits *limits, apr_pool_t *pool, csq **out_q)
+static apr_status_t begin(csq *q, const csq_plan *plan, apr_pool_t *pool,
+                          csq_outcome *out)
 {
+    apr_status_t rv = take_server_lock(q);
+
+    if (rv == APR_SUCCESS)
+        rv = csq_takeover(q, plan, pool, out);
+    if (APR_STATUS_IS_ENOENT(rv))
+        rv = make_segment(q, plan);
+    if (rv != APR_SUCCESS)
+        return rv;
+    q->ends = 1;
+    make_bells(q, pool);
+    out->size = apr_shm_size_get(q->shm);
+    out->slots = q->slot_count;
+    csq_filelock_drop(q->lock_fd, CSQ_BYTE_MAKING);
+    return APR_SUCCESS;
+}
+
+apr_status_t csq_start(const csq_plan *plan, apr_pool_t *pool, csq_outcome *out_outcome,
+                       csq **out_q)
+{
+    csq_outcome outcome = { .beginning = CSQ_BEGUN_NEW };
     csq_map map;
     csq *q;
     apr_status_t rv;
 
-    rv = csq_map_make(size > 64 ? size - 64 : 0, slots, limits->max_clients, &map);
+    rv = csq_map_make(plan->size > 64 ? plan->size - 64 : 0, plan->slots,
+                      plan->limits->max_clients, &map);
+    if (rv == APR_SUCCESS)
+        rv = csq_limits_check(plan->limits);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = make_handle(path, pool, &q);
+    rv = make_handle(plan->path, pool, &q);
     if (rv != APR_SUCCESS)
         return rv;
     q->created = 1;
-    rv = take_server_lock(q);
-    if (rv == APR_SUCCESS)
-        rv = make_segment(q, size, slots, limits);
+    rv = begin(q, plan, pool, &outcome);
     if (rv == APR_SUCCESS) {
-        make_bells(q, pool);
-        csq_filelock_drop(q->lock_fd, CSQ_BYTE_MAKING);
         apr_pool_cleanup_register(pool, q, destroy_created, apr_pool_cleanup_null);
+        if (out_outcome)
+            *out_outcome = outcome;
         *out_q = q;
         return APR_SUCCESS;
     }
@@ -341,16 +394,21 @@ apr_status_t csq_create(const char *path, apr_size_t size, unsigned slots,
     return rv;
 }
 
+apr_status_t csq_create(const char *path, apr_size_t size, unsigned slots,
+                        const csq_limits *limits, apr_pool_t *pool, csq **out_q)
+{
+    csq_plan plan = { .path = path, .size = size, .slots = slots, .limits = limits };
+
+    return csq_start(&plan, pool, NULL, out_q);
+}
+
 /* ---- attach ------------------------------------------------------------ */
 
 static apr_status_t detach(void *data)
 {
     csq *q = data;
 
-    if (q->shm)
-        apr_shm_detach(q->shm);
-    q->shm = NULL;
-    q->header = NULL;
+    csq_memory_drop(q, 0);
     close_handle(q);
     apr_pool_destroy(q->shm_pool);
     return APR_SUCCESS;
@@ -374,29 +432,6 @@ static apr_status_t hold_for_mapping(csq *q)
     return rv;
 }
 
-static apr_status_t check_segment(csq *q)
-{
-    char build[CSQ_BUILD_BYTES];
-    csq_map map;
-    csq_header *header;
-    size_t size;
-    apr_status_t rv;
-
-    header = (csq_header *)find_base(q, &size);
-    if (size < sizeof *header)
-        return CSQ_DAMAGED;
-    if (__atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != CSQ_MAGIC)
-        return CSQ_DAMAGED;
-    csq_build_text(build);
-    if (header->layout != CSQ_LAYOUT_VERSION || header->chunk_bytes != CSQ_CHUNK_BYTES
-        || memcmp(header->build, build, sizeof build) != 0)
-        return CSQ_LAYOUT;
-    rv = csq_map_check(header, size, &map);
-    if (rv == APR_SUCCESS)
-        csq_map_apply(q, header, &map);
-    return rv;
-}
-
 apr_status_t csq_attach(const char *path, apr_pool_t *pool, csq **out_q)
 {
     csq *q;
@@ -406,11 +441,15 @@ apr_status_t csq_attach(const char *path, apr_pool_t *pool, csq **out_q)
         return APR_STATUS_IS_ENOENT(rv) || APR_STATUS_IS_ENOTDIR(rv) ? CSQ_NO_SERVER : rv;
     rv = hold_for_mapping(q);
     if (rv == APR_SUCCESS)
-        rv = apr_shm_attach(&q->shm, q->path, q->shm_pool);
+        rv = csq_memory_attach(q);
     if (APR_STATUS_IS_ENOENT(rv))
         rv = CSQ_NO_SERVER;
+    if (APR_STATUS_IS_EOF(rv))
+        rv = CSQ_DAMAGED;
     if (rv == APR_SUCCESS)
-        rv = check_segment(q);
+        rv = csq_memory_check(q);
+    if (rv == APR_SUCCESS)
+        rv = csq_filelock_take(q->lock_fd, CSQ_BYTE_ATTACHED, 0);
     if (rv != APR_SUCCESS) {
         detach(q);
         return rv;

@@ -27,12 +27,21 @@ static void copy_limits(const csq_limits *from, csq_limits *to)
     COPY(from, to, overflow);
 }
 
-apr_status_t csq_limits_set(csq *q, const csq_limits *limits)
+apr_status_t csq_limits_check(const csq_limits *limits)
 {
     if (!limits->max_queue || !limits->max_clients || !limits->max_message
         || !limits->max_queue_bytes || !limits->max_devices
         || limits->max_devices > CSQ_DEVICES_MAX)
         return APR_EINVAL;
+    return APR_SUCCESS;
+}
+
+apr_status_t csq_limits_set(csq *q, const csq_limits *limits)
+{
+    apr_status_t rv = csq_limits_check(limits);
+
+    if (rv != APR_SUCCESS)
+        return rv;
     copy_limits(limits, &q->header->limits);
     return APR_SUCCESS;
 }

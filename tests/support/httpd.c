@@ -187,6 +187,15 @@ void httpd_again(httpd *server)
         ck_abort_msg("httpd did not start again: %s", said(server));
 }
 
+const char *httpd_again_refused(httpd *server)
+{
+    httpd_choose_ports(&server->place, server->options.tls);
+    launch(server);
+    if (wait_started(server))
+        ck_abort_msg("httpd started again where it had to be refused");
+    return said(server);
+}
+
 void httpd_configure(httpd *server, const char *config)
 {
     free(server->config);
@@ -273,14 +282,24 @@ void httpd_graceful_stop(httpd *server)
     end_by(server, SIGWINCH, "httpd, stopping gracefully,");
 }
 
-void httpd_kill(httpd *server)
+static void kill_all(httpd *server, void (*kill_group)(pid_t group))
 {
     pid_t parent = server->parent;
 
     ck_assert_int_gt(parent, 0);
-    reaper_kill_group(parent);
+    kill_group(parent);
     reaper_group_done(parent);
     server->parent = 0;
+}
+
+void httpd_kill(httpd *server)
+{
+    kill_all(server, reaper_kill_group);
+}
+
+void httpd_crash(httpd *server)
+{
+    kill_all(server, reaper_crash_group);
 }
 
 /* What a crash leaves in the log, the first two by a child's death alone. */

@@ -59,7 +59,12 @@ void httpd_restart(httpd *server);            /* SIGHUP, wait for new children  
 void httpd_graceful(httpd *server);           /* SIGUSR1, wait for new children   */
 void httpd_signal(httpd *server, int number); /* to the parent; no waiting   */
 void httpd_kill(httpd *server);               /* SIGKILL to all, segment unlinked */
+void httpd_crash(httpd *server);              /* SIGKILL to all, segment stays */
 void httpd_again(httpd *server);              /* start once more, same place      */
+
+/** Start once more on other ports; it must be refused.
+ *  @return what httpd said, in the ring of support_text() */
+const char *httpd_again_refused(httpd *server);
 
 /** Other directives from the next restart or start on. */
 void httpd_configure(httpd *server, const char *config);

@@ -70,7 +70,7 @@ int process_alive(pid_t pid)
     return group_of(pid) >= 0;
 }
 
-static void unlink_segments(pid_t pid)
+static void each_segment(pid_t pid, void (*fn)(const char *path))
 {
     char path[64], line[1024];
     FILE *file;
@@ -84,10 +84,20 @@ static void unlink_segments(pid_t pid)
 
         if (name && !strstr(name, " (deleted)")) {
             name[strcspn(name, "\n")] = '\0';
-            unlink(name);
+            fn(name);
         }
     }
     fclose(file);
+}
+
+static void unlink_segment(const char *path)
+{
+    unlink(path);
+}
+
+static void unlink_segments(pid_t pid)
+{
+    each_segment(pid, unlink_segment);
 }
 
 /* Call fn for each living process of the group; how many there are. */
@@ -111,11 +121,10 @@ static int each_of_group(pid_t group, void (*fn)(pid_t pid))
     return n;
 }
 
-void reaper_kill_group(pid_t group)
+static void kill_group(pid_t group)
 {
     int waited;
 
-    each_of_group(group, unlink_segments);
     for (waited = 0; waited < KILL_WAIT_MS; waited += 20) {
         if (kill(-group, SIGKILL) != 0 && errno == ESRCH)
             return;
@@ -125,6 +134,12 @@ void reaper_kill_group(pid_t group)
             return;
         poll(NULL, 0, 20);
     }
+}
+
+void reaper_kill_group(pid_t group)
+{
+    each_of_group(group, unlink_segments);
+    kill_group(group);
 }
 
 /* ---- the reaper ---------------------------------------------------------- */
@@ -257,6 +272,17 @@ void reaper_prepare(void)
 void reaper_group(pid_t group)
 {
     say_group("group", group);
+}
+
+static void remember_segments(pid_t pid)
+{
+    each_segment(pid, reaper_directory);
+}
+
+void reaper_crash_group(pid_t group)
+{
+    each_of_group(group, remember_segments);
+    kill_group(group);
 }
 
 void reaper_group_done(pid_t group)

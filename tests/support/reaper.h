@@ -21,7 +21,7 @@ void reaper_group(pid_t group);
 /** The leader has ended; if no other of the group is left, forget it. */
 void reaper_group_done(pid_t group);
 
-/** Remove this directory, and all below, at the end. */
+/** Remove this directory, and all below, or this file, at the end. */
 void reaper_directory(const char *path);
 
 /** Show the last lines of this file if the test fails. */
@@ -34,6 +34,10 @@ const char *reaper_temporary(void);
 /** Kill a group and wait until none of it is left; remove what of shared
  *  memory it had mapped. Used by the reaper and by tests that say kill -9. */
 void reaper_kill_group(pid_t group);
+
+/** The same, but what it had mapped of shared memory stays until the test
+ *  ends: for tests that start again on it. */
+void reaper_crash_group(pid_t group);
 
 /** Open the pipe whose end says that all reapers are done (support_run). */
 void reaper_lifeline_open(void);

@@ -185,36 +185,6 @@ START_TEST(a_writer_learns_that_its_server_has_gone)
 }
 END_TEST
 
-/* The server of another process, killed without a chance to clean up. */
-static void die_as_server(void)
-{
-    int status;
-    pid_t child = fork();
-
-    if (child == 0) {
-        apr_pool_t *pool;
-        csq *q;
-
-        apr_pool_create(&pool, NULL);
-        if (csq_create(fx.path, FIXTURE_SIZE, 1, &fx.limits, pool, &q) != APR_SUCCESS)
-            _exit(1);
-        kill(getpid(), SIGKILL);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFSIGNALED(status));
-}
-
-START_TEST(what_a_killed_server_left_is_replaced)
-{
-    csq *q;
-
-    die_as_server();
-    ck_status(csq_attach(fx.path, fx.pool, &q), CSQ_NO_SERVER);
-    fixture_create(FIXTURE_SIZE, FIXTURE_SLOTS);
-    ck_ok(put("alice", "x"));
-}
-END_TEST
-
 START_TEST(a_child_that_ends_takes_nothing_down)
 {
     int status;
@@ -441,7 +411,6 @@ int main(void)
     tcase_add_checked_fixture(bare, fixture_setup_bare, fixture_teardown);
     tcase_add_test(bare, without_a_server_nobody_attaches);
     tcase_add_test(bare, a_writer_learns_that_its_server_has_gone);
-    tcase_add_test(bare, what_a_killed_server_left_is_replaced);
     tcase_add_test(bare, a_child_that_ends_takes_nothing_down);
     tcase_add_test(bare, sizes_that_do_not_fit_are_refused);
     add_root_tests(bare);
