@@ -43,7 +43,7 @@ static char *remedy_for_file(const char *path)
 static const char *blamed(const cc_server_config *server, const char *error)
 {
     const char *const paths[] = { server->password_file, server->token_file,
-                                  server->key };
+                                  server->netrc, server->key };
     size_t i;
 
     for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {

@@ -281,12 +281,18 @@ static void judge_login(const judging *j)
 {
     const cc_server_config *server = j->server;
 
-    if (server->user == NULL && server->token_file == NULL && server->cert == NULL)
+    if (server->user == NULL && server->token_file == NULL && server->cert == NULL
+        && server->netrc == NULL)
         say_status(j, "wants a login, and the section has none",
                    "Give 'user' and 'password_file', or 'token_file': 'commclient setup"
                    " URL' writes them");
     else if (server->token_file != NULL)
         say_status(j, "does not take the token", "Put a valid token into the token file");
+    else if (server->netrc != NULL)
+        say_status(j,
+                   "does not take what the netrc file says, or it says nothing of this"
+                   " host",
+                   "Correct the 'machine' entry of this host in that file");
     else
         say_status(j, "does not take user and password",
                    "Correct 'user' or the password file; 'commclient setup --force URL'"

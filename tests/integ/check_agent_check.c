@@ -233,6 +233,25 @@ START_TEST(an_answer_that_is_not_as_it_should_be)
 }
 END_TEST
 
+START_TEST(a_netrc_that_does_not_help)
+{
+    script_server *server = script_start();
+
+    write_config(support_text("%snetrc = password\n", server_at(script_url(server))));
+    write_secret("machine 127.0.0.1 login alice password x\n");
+    begin_with("no_proxy=*");
+    script_expect(server);
+    ck_assert_ptr_nonnull(script_header(server, "Authorization"));
+    script_answer(server, "401 Unauthorized", "", "");
+    ck_assert_int_eq(end(), 1);
+    expect_text("does not take what the netrc file says");
+    expect_text("Correct the 'machine' entry");
+    script_end(server);
+    chmod(in_directory("password"), 0644);
+    expect_fault("can be read or written by others", "chmod 600 '");
+}
+END_TEST
+
 START_TEST(a_connection_that_is_cut)
 {
     script_server *server = script_start();
@@ -482,6 +501,7 @@ int main(void)
     tcase_add_test(tc, nothing_listens);
     tcase_add_test(tc, a_proxy_that_does_not_answer);
     tcase_add_loop_test(tc, an_answer_that_is_not_as_it_should_be, 0, ANSWER_COUNT);
+    tcase_add_test(tc, a_netrc_that_does_not_help);
     tcase_add_test(tc, a_connection_that_is_cut);
     tcase_add_test(tc, a_good_answer);
     tcase_add_test(tc, a_clock_that_is_wrong);
