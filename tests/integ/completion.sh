@@ -47,6 +47,8 @@ expect "--to --ttl --type" _commsend commsend --t
 expect "application/json application/octet-stream" _commsend commsend --type app
 expect "" _commsend commsend --app x
 expect "" _commclient commclient nonsense --
+expect "remove retry" _commclient commclient dead re
+expect "" _commclient commclient dead show ""
 for verb in $(commclient --help | sed -nE 's/^  ([a-z]+) .*/\1/p'); do
     [[ " $(complete_line _commclient commclient "") " == *" $verb "* ]] ||
         fail "bash: verb $verb is not proposed"
@@ -86,6 +88,7 @@ two=$!
 both() { [ "$(commclient status -s "$place/socket" | grep -cE '^(orders|mail) ')" = 2 ]; }
 await both
 expect "mail orders" _commclient commclient listen --socket "$place/socket" ""
+expect "orders" _commclient commclient dead -s "$place/socket" --app o
 expect "orders" _commclient commclient listen -c "$place/my.conf" o
 
 # ---- others -----------------------------------------------------------------------
