@@ -114,7 +114,10 @@ static int run(const ctl_verb *verb, int argc, char **argv)
         status = run_agent(config, &error);
     }
     if (error != NULL)
-        cc_log(CC_LOG_ERROR, "%s", error);
+        cc_log(CC_LOG_ERROR, "%s%s", error,
+               config == NULL && status == CC_NOT_FOUND
+                   ? ": 'commclient setup URL' writes one"
+                   : "");
     free(error);
     free(file);
     cc_config_destroy(config);

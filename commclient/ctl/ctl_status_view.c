@@ -148,6 +148,26 @@ static void write_server_problem(const ctl_view *view, struct json_object *serve
     cc_buffer_clear(&what);
 }
 
+/* Beyond its quota an application loses its oldest messages. */
+static void write_quota_problem(const ctl_view *view, struct json_object *app,
+                                cc_buffer *out)
+{
+    long long used = number_of(app, "bytes"), quota = number_of(app, "quota");
+    cc_buffer what = { NULL, 0, 0 };
+    char most[32];
+
+    if (quota <= 0 || used / 9 < quota / 10)
+        return;
+    ctl_text_bytes(quota, most, sizeof(most));
+    cc_buffer_format(&what,
+                     "app %s: its quota of %s is almost full: then its oldest"
+                     " messages go",
+                     text_of(app, "name"), most);
+    write_problem(view, out, what.data,
+                  "Is the application running? Else raise 'quota' in its [app] section");
+    cc_buffer_clear(&what);
+}
+
 static void write_app_problem(const ctl_view *view, struct json_object *app,
                               cc_buffer *out)
 {
@@ -187,8 +207,10 @@ static void write_problems(const ctl_view *view, struct json_object *status,
 
     for (i = 0; i < count_of(servers); i++)
         write_server_problem(view, json_object_array_get_idx(servers, i), out);
-    for (i = 0; i < count_of(apps); i++)
+    for (i = 0; i < count_of(apps); i++) {
         write_app_problem(view, json_object_array_get_idx(apps, i), out);
+        write_quota_problem(view, json_object_array_get_idx(apps, i), out);
+    }
     write_dead(view, status, out);
     if (out->len > before)
         cc_buffer_add_text(out, "\n");

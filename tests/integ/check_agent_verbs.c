@@ -112,6 +112,7 @@ START_TEST(a_wrong_configuration_ends_with_4)
 
     ck_assert_int_eq(run("run", "--config", "/nonexistent/x", NULL), 4);
     expect_text("cannot be opened");
+    expect_text("'commclient setup URL' writes one");
     process_write_file(file, "[server main]\nurl = http://x/\nspeed = 5\n");
     ck_assert_int_eq(run("run", "--config", file, NULL), 4);
     expect_text("wrong.conf:3: key 'speed' is not known in [server]");

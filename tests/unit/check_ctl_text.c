@@ -159,6 +159,17 @@ START_TEST(what_is_wrong_comes_first)
 }
 END_TEST
 
+START_TEST(a_quota_that_is_almost_full_is_told)
+{
+    ck_assert_ptr_nonnull(strstr(
+        page_of("{\"apps\":[{\"name\":\"a\",\"bytes\":950,\"quota\":1000}]}", 0, 0),
+        "! app a: its quota of 1000 bytes is almost full"));
+    ck_assert_ptr_null(strstr(
+        page_of("{\"apps\":[{\"name\":\"a\",\"bytes\":890,\"quota\":1000}]}", 0, 0),
+        "quota"));
+}
+END_TEST
+
 static size_t longest_line(const char *text)
 {
     size_t longest = 0, len;
@@ -228,6 +239,7 @@ int main(void)
     tcase_add_test(tc, a_table_is_aligned);
     tcase_add_test(tc, a_table_fits_its_width);
     tcase_add_test(tc, what_is_wrong_comes_first);
+    tcase_add_test(tc, a_quota_that_is_almost_full_is_told);
     tcase_add_test(tc, no_line_is_longer_than_the_terminal);
     tcase_add_test(tc, colors_are_there_when_they_are_wanted);
     tcase_add_test(tc, whatever_the_agent_says_is_shown_without_harm);
