@@ -47,10 +47,8 @@ static int all_zero(const csq_cursor *cursor)
     return 1;
 }
 
-/* The less urgent are as far behind as the more urgent, or further. */
 static apr_status_t parse_behind(const char *text, apr_size_t len, csq_cursor *cursor)
 {
-    apr_uint64_t least = 0;
     const char *dot;
     apr_size_t part;
     int i;
@@ -61,9 +59,8 @@ static apr_status_t parse_behind(const char *text, apr_size_t len, csq_cursor *c
             return CSQ_BAD_CURSOR;
         part = (apr_size_t)(dot - text);
         if (parse_sequence(text, part, &cursor->behind[i]) != APR_SUCCESS
-            || cursor->behind[i] > cursor->sequence || cursor->behind[i] < least)
+            || cursor->behind[i] > cursor->sequence)
             return CSQ_BAD_CURSOR;
-        least = cursor->behind[i];
         text += part + (i != 0);
         len -= part + (i != 0);
     }

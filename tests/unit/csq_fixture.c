@@ -79,8 +79,12 @@ apr_status_t put_full(const char *app, const char *client, const char *text,
     char data[4096];
     csq_appended appended;
     csq_key key = { "realm", client, NULL };
-    csq_message message = { .app = app, .sender = "tester", .type = "text/plain",
-                            .encoding = CSQ_TEXT, .time = fx.now, .expires = expires,
+    csq_message message = { .app = app,
+                            .sender = "tester",
+                            .type = "text/plain",
+                            .encoding = CSQ_TEXT,
+                            .time = fx.now,
+                            .expires = expires,
                             .data = data };
 
     message.len = (apr_size_t)snprintf(data, sizeof data, "\"%s\"", text);
@@ -113,16 +117,18 @@ apr_status_t get(const char *client, const csq_cursor *after)
 
 apr_status_t acknowledge(const char *client, const csq_cursor *after)
 {
-    csq_fetch what = { .after = after, .max_messages = 100000, .max_bytes = 1 << 30,
-                       .acknowledge = 1 };
+    csq_fetch what = {
+        .after = after, .max_messages = 100000, .max_bytes = 1 << 30, .acknowledge = 1
+    };
 
     return fetch(client, &what);
 }
 
 apr_status_t wait_for(const char *client, csq_waiter waiter, int resume)
 {
-    csq_fetch what = { .max_messages = 100, .max_bytes = 1 << 30, .waiter = waiter,
-                       .resume = resume != 0 };
+    csq_fetch what = {
+        .max_messages = 100, .max_bytes = 1 << 30, .waiter = waiter, .resume = resume != 0
+    };
 
     return fetch(client, &what);
 }
@@ -153,4 +159,66 @@ csq_stats stats_now(void)
 
     csq_stats_get(fx.q, &stats);
     return stats;
+}
+
+csq_message message_of(const char *text)
+{
+    csq_message message = { .realm = "realm",
+                            .app = "orders",
+                            .sender = "tester",
+                            .encoding = CSQ_TEXT,
+                            .urgency = CSQ_NORMAL,
+                            .time = fx.now,
+                            .expires = fx.now + 3600 * SECOND };
+
+    message.data = apr_psprintf(fx.pool, "\"%s\"", text);
+    message.len = strlen(message.data);
+    return message;
+}
+
+apr_status_t append(const csq_message *message, const char *client, const char *device)
+{
+    csq_key key = { "realm", client, device };
+
+    return csq_append(fx.q, message, &key, 1, fx.now, NULL, &fx.appended);
+}
+
+apr_status_t read_as(const char *client, const char *device, const csq_cursor *after,
+                     csq_urgency urgency, unsigned max)
+{
+    csq_key key = { "realm", client, device };
+    csq_fetch what = { .after = after,
+                       .max_messages = max,
+                       .max_bytes = 1 << 30,
+                       .urgency = urgency,
+                       .acknowledge = after != NULL };
+
+    return csq_fetch_batch(fx.q, &key, &what, fx.now, fx.batch);
+}
+
+const char *state_of(const unsigned char *id)
+{
+    static const char *const names[CSQ_STATES] = { "queued",    "handed-out",
+                                                   "received",  "acknowledged",
+                                                   "expired",   "replaced",
+                                                   "withdrawn", "dropped" };
+    csq_message_key key = { "realm", "orders", NULL, { 0 } };
+    apr_status_t rv;
+
+    memcpy(key.id, id, CSQ_ID_BYTES);
+    rv = csq_message_get(fx.q, &key, 0, NULL, &fx.info);
+    if (rv == CSQ_EMPTY)
+        return "unknown";
+    ck_ok(rv);
+    return names[fx.info.state];
+}
+
+const char *texts(void)
+{
+    const char *all = "";
+    unsigned i;
+
+    for (i = 0; i < csq_batch_count(fx.batch); i++)
+        all = apr_pstrcat(fx.pool, all, i ? " " : "", text_of(i), NULL);
+    return all;
 }
