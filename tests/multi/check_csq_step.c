@@ -298,6 +298,271 @@ static void judge_repair(int finished)
     (void)finished;
 }
 
+/* ---- devices, topics, groups, receipts ------------------------------------- */
+
+static csq_message_key message_key;
+
+static void put_for(const char *text, const char *device, const char *topic)
+{
+    csq_message message = message_of(text);
+
+    message.topic = topic;
+    ck_ok(append(&message, "alice", device));
+}
+
+static apr_status_t ok_or_empty(apr_status_t rv)
+{
+    return rv == CSQ_EMPTY ? APR_SUCCESS : rv;
+}
+
+static apr_status_t run_first_poll(void)
+{
+    return ok_or_empty(read_as("alice", "desk", NULL, CSQ_VERY_LOW, 10));
+}
+
+static void prepare_name(void)
+{
+    put_for("1", NULL, NULL);
+    put_for("2", NULL, "t");
+}
+
+static void judge_name(int finished)
+{
+    (void)finished;
+    ck_ok(run_first_poll());
+    ck_assert_str_eq(texts(), "1 2");
+}
+
+static void prepare_join(void)
+{
+    put_for("1", "desk", NULL);
+    put_for("2", NULL, NULL);
+    put_for("3", NULL, "t");
+    put_for("4", "desk", "t");
+}
+
+static void judge_join(int finished)
+{
+    (void)finished;
+    ck_ok(run_first_poll());
+    ck_assert_str_eq(texts(), "1 4 2 3");
+    ck_assert_uint_eq(stats_now().queued, 4);
+}
+
+static void prepare_replace(void)
+{
+    put_for("old", NULL, "t");
+    put_for("other", NULL, "u");
+}
+
+static apr_status_t run_replace(void)
+{
+    csq_message message = message_of("new");
+
+    message.topic = "t";
+    return append(&message, "alice", NULL);
+}
+
+static void judge_replace(int finished)
+{
+    ck_ok(get("alice", NULL));
+    if (finished || strcmp(texts(), "other new") == 0) {
+        ck_assert_str_eq(texts(), "other new");
+        return;
+    }
+    ck_assert_int_eq(strncmp(texts(), "old other", 9), 0);
+    ck_ok(run_replace());
+    ck_ok(get("alice", NULL));
+    ck_assert_str_eq(texts(), "other new");
+}
+
+static const char *const three[3] = { "alice", "bob", "carol" };
+
+static void prepare_spread(void)
+{
+    csq_key keys[3] = { { "realm", three[0], NULL },
+                        { "realm", three[1], NULL },
+                        { "realm", three[2], NULL } };
+    csq_message message = message_of("x");
+
+    message.receipt = 1;
+    message.topic = "t";
+    ck_ok(csq_append(fx.q, &message, keys, 3, fx.now, NULL, &fx.appended));
+    ck_ok(get("bob", NULL));
+    cursor = cursor_now();
+    message_key = (csq_message_key){ "realm", "orders", "tester", { 0 } };
+    memcpy(message_key.id, fx.appended.id, CSQ_ID_BYTES);
+}
+
+static apr_status_t run_withdraw(void)
+{
+    return csq_message_withdraw(fx.q, &message_key, &fx.info);
+}
+
+static void judge_withdraw(int finished)
+{
+    unsigned n = count_of("alice");
+
+    ck_assert(!finished || n == 0);
+    ck_assert_uint_eq(count_of("bob"), n);
+    ck_assert_uint_eq(count_of("carol"), n);
+    ck_ok(csq_message_get(fx.q, &message_key, 0, NULL, &fx.info));
+    ck_assert_uint_eq(fx.info.counts[CSQ_STATE_WITHDRAWN], n ? 0 : 3);
+}
+
+static apr_status_t run_take(void)
+{
+    return ok_or_empty(acknowledge("bob", &cursor));
+}
+
+static void judge_take(int finished)
+{
+    unsigned n = count_of("bob");
+
+    ck_assert(!finished || n == 0);
+    ck_ok(csq_message_get(fx.q, &message_key, 0, NULL, &fx.info));
+    ck_assert_uint_eq(fx.info.counts[CSQ_STATE_RECEIVED], n ? 0 : 1);
+    ck_assert_uint_eq(fx.info.queues, 3);
+}
+
+static void prepare_slot(void)
+{
+    prepare_spread();
+    ck_ok(csq_slot_claim(fx.q, segment_pool, &slot));
+}
+
+static apr_status_t run_watch(void)
+{
+    apr_uint32_t changes = 1;
+
+    return csq_message_get(fx.q, &message_key, csq_waiter_make(slot, 7), &changes,
+                           &fx.info);
+}
+
+static void judge_watch(int finished)
+{
+    (void)finished;
+    ck_ok(csq_message_unwait(fx.q, &message_key, csq_waiter_make(slot, 7)));
+}
+
+static apr_status_t change_member(const char *client, int add)
+{
+    csq_key key = { "realm", client, NULL };
+    int changed;
+
+    return add ? csq_group_add(fx.q, &key, "orders", "staff", fx.now, &changed)
+               : csq_group_remove(fx.q, &key, "orders", "staff", fx.now, &changed);
+}
+
+static unsigned tell_staff(void)
+{
+    csq_message message = message_of("x");
+
+    ck_ok(csq_append_group(fx.q, &message, "staff", fx.now, NULL, NULL, &fx.appended));
+    return fx.appended.receivers;
+}
+
+static void prepare_group(void)
+{
+    ck_ok(change_member("bob", 1));
+    ck_ok(change_member("carol", 1));
+    ck_ok(put("carol", "before"));
+}
+
+static apr_status_t run_join_group(void)
+{
+    return change_member("alice", 1);
+}
+
+static void judge_join_group(int finished)
+{
+    unsigned n = tell_staff();
+
+    ck_assert(n == 3 || (n == 2 && !finished));
+}
+
+static apr_status_t run_leave_group(void)
+{
+    return change_member("bob", 0);
+}
+
+static void judge_leave_group(int finished)
+{
+    unsigned n = tell_staff();
+
+    ck_assert(n == 1 || (n == 2 && !finished));
+}
+
+static apr_status_t run_tell(void)
+{
+    csq_message message = message_of("all");
+
+    message.receipt = 1;
+    return csq_append_group(fx.q, &message, "staff", fx.now, NULL, NULL, &fx.appended);
+}
+
+/* Each member has it whole or not at all, and never twice. */
+static void judge_tell(int finished)
+{
+    unsigned bob = count_of("bob");
+    unsigned carol = count_of("carol");
+
+    ck_assert_uint_le(bob, 1);
+    ck_assert(carol == 1 || carol == 2);
+    ck_assert(!finished || (bob == 1 && carol == 2));
+    if (bob) {
+        get("bob", NULL);
+        ck_assert_str_eq(texts(), "all");
+    }
+}
+
+static csq_digest digest_of(const char *text)
+{
+    apr_size_t length = strlen(text);
+
+    return csq_digest_make(fx.q, &text, &length, 1);
+}
+
+static apr_status_t begin_repeat(apr_size_t *len)
+{
+    static char answer[256];
+    csq_digest key = digest_of("key");
+    csq_digest body = digest_of("body");
+
+    *len = sizeof answer;
+    return csq_repeat_begin(fx.q, &key, &body, 0, 3600 * SECOND, fx.now, fx.appended.id,
+                            answer, len);
+}
+
+/* What a request with a key does. */
+static apr_status_t run_once(void)
+{
+    static const char answer[] = "an answer that takes more than one chunk, for it is "
+                                 "longer than the few bytes that the record has room for";
+    csq_message message = message_of("once");
+    csq_digest key = digest_of("key");
+    apr_size_t len;
+    apr_status_t rv = begin_repeat(&len);
+
+    message.id = fx.appended.id;
+    if (rv == APR_SUCCESS)
+        rv = append(&message, "alice", NULL);
+    if (rv == APR_SUCCESS)
+        rv = csq_repeat_finish(fx.q, &key, answer, sizeof answer - 1);
+    return rv;
+}
+
+/* Tried again it has its effect once, wherever the first was cut off. */
+static void judge_once(int finished)
+{
+    apr_status_t rv = run_once();
+
+    ck_assert(rv == CSQ_REPEATED || (rv == APR_SUCCESS && !finished));
+    ck_assert_uint_eq(count_of("alice"), 1);
+    ck_status(run_once(), CSQ_REPEATED);
+    ck_assert_uint_eq(count_of("alice"), 1);
+}
+
 static const operation operations[] = {
     { "append", prepare_waiter, run_append, judge_append },
     { "append_new", prepare_nothing, run_append, judge_append },
@@ -308,7 +573,17 @@ static const operation operations[] = {
     { "leave", prepare_waiter, run_leave, judge_leave },
     { "expire", prepare_expiry, run_expire, judge_expire },
     { "claim", prepare_nothing, run_claim, judge_claim },
-    { "repair", prepare_repair, run_repair, judge_repair }
+    { "repair", prepare_repair, run_repair, judge_repair },
+    { "name", prepare_name, run_first_poll, judge_name },
+    { "join", prepare_join, run_first_poll, judge_join },
+    { "replace", prepare_replace, run_replace, judge_replace },
+    { "withdraw", prepare_spread, run_withdraw, judge_withdraw },
+    { "take", prepare_spread, run_take, judge_take },
+    { "watch", prepare_slot, run_watch, judge_watch },
+    { "join_group", prepare_group, run_join_group, judge_join_group },
+    { "leave_group", prepare_group, run_leave_group, judge_leave_group },
+    { "tell", prepare_group, run_tell, judge_tell },
+    { "once", prepare_nothing, run_once, judge_once }
 };
 
 #define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
