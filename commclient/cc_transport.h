@@ -7,6 +7,9 @@
  * over HTTP/2 a server cannot hold polls without a thread. Redirects are not
  * followed, so credentials never reach another origin. An answer is cut off
  * where it is larger than several usual messages and the largest single one.
+ *
+ * An event stream is handed on piece by piece instead, for as long as it is
+ * held.
  */
 #ifndef CC_TRANSPORT_H
 #define CC_TRANSPORT_H
@@ -22,15 +25,22 @@ struct event_base;
 #define CC_ANSWER_LAG 10 /* s beyond the wait until a head is there */
 #define CC_STALL      30 /* s between two pieces of a body          */
 
+/* s between two pieces of a stream: twice what the protocol says           */
+#define CC_STREAM_STALL 50
+
 typedef struct cc_transport cc_transport;
 typedef struct cc_exchange cc_exchange;
 
 typedef struct cc_poll {
-    const char *url;    /* with the query                                */
-    const char *cursor; /* Last-Event-ID; NULL: none                     */
-    int wait;           /* s to be held; 0: answer now                   */
-    int granted;        /* s that the server held the last time, or wait */
-    int read_only;      /* GET: acknowledges nothing, cursor or not      */
+    const char *url;          /* with the query                                */
+    const char *cursor;       /* Last-Event-ID; NULL: none                     */
+    int wait;                 /* s to be held; 0: answer now                   */
+    int granted;              /* s that the server held the last time, or wait */
+    int read_only;            /* GET: acknowledges nothing, cursor or not      */
+    int stream;               /* GET: an event stream is wanted                */
+    int minimal;              /* only acknowledge: answered without messages   */
+    int fresh;                /* on a new connection                           */
+    const char *acknowledged; /* Comm-Acknowledged: ids with commas between; NULL: none */
     const cc_login *login;
 } cc_poll;
 
@@ -61,7 +71,18 @@ typedef struct cc_answer {
     const char *body;               /* never NULL                                    */
     size_t len;
     int too_large; /* `body` is only the beginning                  */
+    int is_stream; /* it was handed on as a stream: `body` is empty */
 } cc_answer;
+
+/* How a stream is handed on; the baton is that of the exchange.              */
+typedef struct cc_stream_calls {
+    /* Called within libcurl: may keep what came, and nothing else. */
+    void (*piece)(void *baton, const char *data, size_t len);
+    /* Called from the event loop when the head has come, then after one or
+     * several pieces. May pause or cancel the exchange. Of `head` what stands in
+     * the head counts. */
+    void (*arrived)(void *baton, const cc_answer *head);
+} cc_stream_calls;
 
 /** @param max_message  bytes of a message that an answer must have room for
  *  @return NULL when libcurl cannot be used. */
@@ -77,6 +98,17 @@ void cc_exchange_destroy(cc_exchange *exchange);
 
 /** What the next poll goes by; one on its way is not changed. */
 void cc_exchange_server_set(cc_exchange *exchange, const cc_server_config *server);
+
+/** Needed before a poll that asks for a stream; must outlive the exchange. */
+void cc_exchange_stream_set(cc_exchange *exchange, const cc_stream_calls *calls);
+
+/** Take nothing more from the server until cc_exchange_resume(); it is no
+ *  fault then that nothing comes. */
+void cc_exchange_pause(cc_exchange *exchange);
+void cc_exchange_resume(cc_exchange *exchange);
+
+/** 1 while a request is on its way. */
+int cc_exchange_is_active(const cc_exchange *exchange);
 
 /** Start a poll. Nothing may be on its way. */
 void cc_exchange_start(cc_exchange *exchange, const cc_poll *poll);
