@@ -270,6 +270,17 @@ cc_status cc_envelope_parse(const char *data, size_t len, cc_envelope *out_envel
     return cc_json_finish(&json);
 }
 
+/* Room for one more message. */
+static cc_envelope *next_message(cc_batch *batch)
+{
+    if (batch->count == batch->room) {
+        batch->room = batch->room ? batch->room * 2 : 64;
+        batch->messages =
+            cc_realloc(batch->messages, batch->room * sizeof(*batch->messages));
+    }
+    return &batch->messages[batch->count];
+}
+
 static void take_messages(cc_batch *batch, cc_json *json)
 {
     int first = 1;
@@ -277,12 +288,7 @@ static void take_messages(cc_batch *batch, cc_json *json)
     if (cc_json_enter(json, '[') != CC_OK)
         return;
     while (cc_json_next_element(json, &first)) {
-        if (batch->count == batch->room) {
-            batch->room = batch->room ? batch->room * 2 : 64;
-            batch->messages =
-                cc_realloc(batch->messages, batch->room * sizeof(*batch->messages));
-        }
-        if (take_message(json, &batch->messages[batch->count]) != CC_OK)
+        if (take_message(json, next_message(batch)) != CC_OK)
             return;
         batch->count++;
     }
@@ -347,16 +353,55 @@ static void take_gap(cc_batch *batch, cc_json *json)
     }
 }
 
-cc_status cc_batch_parse(cc_batch *batch, const char *data, size_t len)
+void cc_batch_begin(cc_batch *batch, cc_slice cursor)
 {
-    cc_json json;
-    cc_slice name;
-    int first = 1, messages = 0;
-
     batch->count = batch->gap_count = 0;
     batch->has_gap = 0;
-    batch->cursor.data = NULL;
-    batch->cursor.len = 0;
+    batch->cursor = cursor;
+}
+
+void cc_batch_add_message(cc_batch *batch, const char *data, size_t len,
+                          const char *unusable)
+{
+    cc_envelope *message = next_message(batch);
+    cc_slice raw = { data, len };
+
+    batch->count++;
+    if (unusable == NULL && cc_envelope_parse(data, len, message) == CC_OK)
+        return;
+    memset(message, 0, sizeof(*message));
+    message->raw = raw;
+    message->unusable = unusable != NULL ? unusable : "it is no JSON";
+}
+
+/* Of two gaps of which one is unknown nobody knows more than of that one. */
+void cc_batch_add_gap(cc_batch *batch, const char *data, size_t len)
+{
+    int is_known = !batch->has_gap || batch->gap_count > 0;
+    cc_batch one;
+    cc_json json;
+    size_t i;
+
+    memset(&one, 0, sizeof(one));
+    cc_json_init(&json, data, len);
+    take_gap(&one, &json);
+    is_known &= cc_json_finish(&json) == CC_OK && one.gap_count > 0
+                && batch->gap_count + one.gap_count <= GAP_APPS_MAX;
+    for (i = 0; is_known && i < one.gap_count; i++)
+        add_gap(batch, one.gaps[i].app, one.gaps[i].count);
+    if (!is_known)
+        batch->gap_count = 0;
+    batch->has_gap = 1;
+    cc_batch_clear(&one);
+}
+
+cc_status cc_batch_parse(cc_batch *batch, const char *data, size_t len)
+{
+    cc_slice name, none = { NULL, 0 };
+    cc_json json;
+    int first = 1, messages = 0;
+
+    cc_batch_begin(batch, none);
     cc_json_init(&json, data, len);
     if (cc_json_enter(&json, '{') != CC_OK)
         return CC_MALFORMED;

@@ -53,6 +53,14 @@ typedef struct cc_batch {
 cc_status cc_batch_parse(cc_batch *batch, const char *data, size_t len);
 void cc_batch_clear(cc_batch *batch);
 
+/* The same piece by piece: what is added is read at once. */
+void cc_batch_begin(cc_batch *batch, cc_slice cursor);
+/** @param unusable  why it cannot be used, whatever it holds; NULL: it may be */
+void cc_batch_add_message(cc_batch *batch, const char *data, size_t len,
+                          const char *unusable);
+/** @param data  {"apps":{...}} or {}; what cannot be read is an unknown gap */
+void cc_batch_add_gap(cc_batch *batch, const char *data, size_t len);
+
 /** The cursor of an answer that is too large or otherwise no batch: it can be
  *  read when it is the first member, as the server writes it.
  *  @return CC_OK or CC_MALFORMED. */

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP (1u << 20) /* bytes of text kept between batches                 */
+#define KEEP     (1u << 20) /* bytes of text kept between batches             */
+#define GAPS_MAX 64         /* that wait for a message                        */
 
 void cc_event_batch_begin(cc_event_batch *events, const char *cursor)
 {
@@ -45,8 +46,7 @@ static void add_item(cc_event_batch *events, const cc_event *event, int is_gap)
         len = CC_EVENT_RAW_MAX;
     if (events->count == events->room) {
         events->room = events->room ? events->room * 2 : 64;
-        events->items =
-            cc_realloc(events->items, events->room * sizeof(*events->items));
+        events->items = cc_realloc(events->items, events->room * sizeof(*events->items));
     }
     item = &events->items[events->count++];
     item->offset = events->text.len;
@@ -56,13 +56,19 @@ static void add_item(cc_event_batch *events, const cc_event *event, int is_gap)
     cc_buffer_add(&events->text, event->data.data, len);
 }
 
+/* One that is too large to be read may be about anything. */
 static void add_gap(cc_event_batch *events, const cc_event *event)
 {
-    if (event->has_id && !take_id(events, event)) {
+    cc_event gap = *event;
+
+    if ((event->has_id && !take_id(events, event))
+        || events->count - events->settled >= GAPS_MAX) {
         events->end = CC_EVENTS_BAD_ID;
         return;
     }
-    add_item(events, event, 1);
+    if (gap.data.len > CC_EVENT_RAW_MAX)
+        gap.data = cc_slice_of("{}");
+    add_item(events, &gap, 1);
     if (event->has_id)
         events->settled = events->count;
 }
@@ -101,9 +107,9 @@ cc_status cc_event_batch_get(const cc_event_batch *events, cc_batch *out_batch)
         if (item->is_gap)
             cc_batch_add_gap(out_batch, text, item->len);
         else
-            cc_batch_add_message(
-                out_batch, text, item->len,
-                item->too_large ? "it is larger than the agent takes" : NULL);
+            cc_batch_add_message(out_batch, text, item->len,
+                                 item->too_large ? "it is larger than the agent takes"
+                                                 : NULL);
     }
     return events->settled > 0 ? CC_OK : CC_EMPTY;
 }
@@ -113,6 +119,8 @@ void cc_event_batch_taken(cc_event_batch *events)
 {
     size_t left = events->count - events->settled, from, i;
 
+    if (events->count == 0)
+        return;
     from = left > 0 ? events->items[events->settled].offset : events->text.len;
     memmove(events->items, events->items + events->settled,
             left * sizeof(*events->items));

@@ -19,7 +19,7 @@
 typedef enum {
     CC_EVENTS_GO_ON,
     CC_EVENTS_REPLACED,
-    CC_EVENTS_BAD_ID /* an id is no cursor, or there is none                 */
+    CC_EVENTS_BAD_ID /* an id is no cursor, or none comes                    */
 } cc_events_end;
 
 typedef struct cc_event_item {
