@@ -20,8 +20,8 @@
 APLOG_USE_MODULE(commserver);
 
 #define ALLOW_HEADERS                                                         \
-    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, "     \
-    "Topic, TTL, Urgency"
+    "Authorization, Comm-Acknowledged, Content-Type, Idempotency-Key, "         \
+    "Last-Event-ID, Prefer, Topic, TTL, Urgency"
 #define EXPOSE_HEADERS                                                        \
     "Allow, Comm-Cursor, Location, Preference-Applied, Retry-After, TTL"
 #define PREFLIGHT_AGE "600"

@@ -43,6 +43,29 @@ static int parse_cursor(request_rec *r, const cs_query *query, cs_poll_request *
     return 1;
 }
 
+static int parse_urgency(request_rec *r, cs_poll_request *poll, const char **out_detail)
+{
+    const char *field = apr_table_get(r->headers_in, "Urgency");
+
+    poll->fetch.urgency = CSQ_VERY_LOW;
+    return !field
+           || cs_request_urgency(field, &poll->fetch.urgency, out_detail) == APR_SUCCESS;
+}
+
+static int parse_acknowledged(request_rec *r, cs_poll_request *poll,
+                              const char **out_detail)
+{
+    const char *field = apr_table_get(r->headers_in, "Comm-Acknowledged");
+
+    if (!field)
+        return 1;
+    if (r->method_number != M_POST) {
+        *out_detail = "Comm-Acknowledged goes with POST: GET changes nothing";
+        return 0;
+    }
+    return cs_request_ids(field, r->pool, &poll->acknowledged, out_detail) == APR_SUCCESS;
+}
+
 static int parse_poll(request_rec *r, cs_poll_request *poll, const char **out_detail)
 {
     const cs_config_dir *dir = cs_config_dir_get(r);
@@ -52,8 +75,11 @@ static int parse_poll(request_rec *r, cs_poll_request *poll, const char **out_de
     if (cs_request_query(r->args, r->pool, &query, out_detail) != APR_SUCCESS
         || cs_request_prefer(apr_table_get(r->headers_in, "Prefer"), r->pool, &prefer,
                              out_detail) != APR_SUCCESS
-        || !parse_cursor(r, &query, poll, out_detail))
+        || !parse_cursor(r, &query, poll, out_detail)
+        || !parse_urgency(r, poll, out_detail)
+        || !parse_acknowledged(r, poll, out_detail))
         return 0;
+    poll->key.device = query.device;
     poll->wait = prefer.wait >= 0 ? prefer.wait : query.wait;
     if (poll->wait > cs_config_max_wait(dir))
         poll->wait = cs_config_max_wait(dir);
@@ -241,7 +267,15 @@ static int answer_long_body(request_rec *r)
 
 static int read_done(request_rec *r, cs_poll_request *poll)
 {
+    apr_status_t rv = APR_SUCCESS;
+
     cs_state_get(r)->body_read = 1;
+    if (poll->acknowledged)
+        rv = csq_message_acknowledged(cs_lifecycle_queue(), poll->key.realm,
+                                      (const cs_id *)(void *)poll->acknowledged->elts,
+                                      poll->acknowledged->nelts);
+    if (rv != APR_SUCCESS)
+        return cs_trouble_answer(r, rv);
     return poll->stream ? cs_stream_serve(r, poll) : serve(r, poll);
 }
 

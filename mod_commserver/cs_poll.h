@@ -17,6 +17,8 @@
 typedef struct cs_poll_request {
     csq_key key;
     csq_cursor after;
+    apr_array_header_t *acknowledged; /* ids of messages that applications have
+                               taken, of cs_id; NULL: none                   */
     csq_fetch fetch;        /* points at `after` where one was given         */
     csq_cursor stand;       /* where the client stands, after an empty fetch */
     cs_hold *hold;

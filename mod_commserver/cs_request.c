@@ -269,6 +269,59 @@ apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
     return APR_SUCCESS;
 }
 
+apr_status_t cs_request_urgency(const char *field, csq_urgency *out_urgency,
+                                const char **out_detail)
+{
+    static const char *const words[] = { "very-low", "low", "normal", "high" };
+    int i;
+
+    for (i = CSQ_VERY_LOW; i <= CSQ_HIGH; i++) {
+        if (!strcasecmp(field, words[i])) {
+            *out_urgency = (csq_urgency)i;
+            return APR_SUCCESS;
+        }
+    }
+    return fail(out_detail, "Urgency is given once: very-low, low, normal or high");
+}
+
+static apr_status_t add_id(const char *text, apr_size_t len, apr_array_header_t *ids)
+{
+    cs_id id;
+    int i;
+
+    if (csq_id_parse(text, len, id) != APR_SUCCESS)
+        return APR_EINVAL;
+    for (i = 0; i < ids->nelts; i++) {
+        if (!memcmp(APR_ARRAY_IDX(ids, i, cs_id), id, sizeof(id)))
+            return APR_SUCCESS;
+    }
+    if (ids->nelts == CS_IDS_MAX)
+        return APR_EINVAL;
+    memcpy(apr_array_push(ids), id, sizeof(id));
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_request_ids(const char *field, apr_pool_t *p,
+                            apr_array_header_t **out_ids, const char **out_detail)
+{
+    static const char bad[] =
+        "Comm-Acknowledged is a list of 1 to 100 ids of messages, separated by commas";
+
+    *out_ids = apr_array_make(p, 8, sizeof(cs_id));
+    while (*field) {
+        const char *text = skip_blanks(field);
+        apr_size_t len = strcspn(text, ", \t");
+        const char *end = skip_blanks(text + len);
+
+        if (*end && *end != ',')
+            return fail(out_detail, bad);
+        if (len && add_id(text, len, *out_ids) != APR_SUCCESS)
+            return fail(out_detail, bad);
+        field = *end ? end + 1 : end;
+    }
+    return (*out_ids)->nelts ? APR_SUCCESS : fail(out_detail, bad);
+}
+
 /* Thousandths; 1000 where there is none or it is none.                      */
 static int weight_of(const char *parameters, const char *end)
 {

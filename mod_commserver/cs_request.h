@@ -12,6 +12,8 @@
 #include <apr_pools.h>
 #include <apr_tables.h>
 
+#include "queue/csq.h"
+
 #define CS_TO_MAX 100       /* receivers of one message                      */
 
 /* What is said of names that are none.                                      */
@@ -52,6 +54,19 @@ apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_
 /** Parse TTL (RFC 8030). @param longest  larger values become this one. */
 apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
                             apr_int64_t *out_seconds, const char **out_detail);
+
+/** Parse Urgency (RFC 8030): one of its four words. */
+apr_status_t cs_request_urgency(const char *field, csq_urgency *out_urgency,
+                                const char **out_detail);
+
+#define CS_IDS_MAX 100      /* messages that one request acknowledges        */
+
+typedef unsigned char cs_id[CSQ_ID_BYTES];
+
+/** Parse Comm-Acknowledged: a list of ids.
+ *  @param out_ids  of cs_id, 1 to CS_IDS_MAX; each once */
+apr_status_t cs_request_ids(const char *field, apr_pool_t *p,
+                            apr_array_header_t **out_ids, const char **out_detail);
 
 /**
  * Whether Accept (RFC 9110) asks for an event stream rather than for JSON: it

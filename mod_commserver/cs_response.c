@@ -137,11 +137,16 @@ static char *write_id(char *out, const unsigned char id[CSQ_ID_BYTES])
 
 /* ---- a batch ----------------------------------------------------------- */
 
-/* Member names, punctuation, id, times and length of one message.           */
-#define MESSAGE_FIXED 200
+/* Member names, punctuation, id, times, urgency and length of one message.  */
+#define MESSAGE_FIXED 256
 
 /* Around the messages: cursor, gap, brackets.                               */
-#define BATCH_FIXED 128
+#define BATCH_FIXED (64 + CSQ_CURSOR_TEXT)
+
+static apr_size_t optional_size(const char *text)
+{
+    return text ? string_size(text) : 0;
+}
 
 apr_size_t cs_response_batch_size(const csq_batch *batch)
 {
@@ -157,7 +162,7 @@ apr_size_t cs_response_batch_size(const csq_batch *batch)
         const csq_view *view = csq_batch_get(batch, i);
 
         size += MESSAGE_FIXED + string_size(view->app) + string_size(view->sender)
-                + (view->type ? string_size(view->type) : 0) + view->len;
+                + optional_size(view->type) + optional_size(view->topic) + view->len;
     }
     return size;
 }
@@ -180,6 +185,39 @@ static char *write_gap(char *out, const csq_gap *gaps, apr_uint32_t n)
     return LITERAL(out, "}}");
 }
 
+static char *write_urgency(char *out, csq_urgency urgency)
+{
+    switch (urgency) {
+    case CSQ_VERY_LOW:
+        return LITERAL(out, ",\"urgency\":\"very-low\"");
+    case CSQ_LOW:
+        return LITERAL(out, ",\"urgency\":\"low\"");
+    case CSQ_HIGH:
+        return LITERAL(out, ",\"urgency\":\"high\"");
+    default:
+        return out;
+    }
+}
+
+/* Members that most messages do not have.                                   */
+static char *write_optional(char *out, const csq_view *view)
+{
+    if (view->type) {
+        out = LITERAL(out, ",\"type\":");
+        out = write_string(out, view->type);
+    }
+    if (view->topic) {
+        out = LITERAL(out, ",\"topic\":");
+        out = write_string(out, view->topic);
+    }
+    out = write_urgency(out, view->urgency);
+    if (view->receipt)
+        out = LITERAL(out, ",\"receipt\":true");
+    if (view->encoding == CSQ_BINARY)
+        out = LITERAL(out, ",\"base64\":true");
+    return out;
+}
+
 static char *write_message(char *out, const csq_view *view)
 {
     out = LITERAL(out, "{\"id\":\"");
@@ -193,12 +231,7 @@ static char *write_message(char *out, const csq_view *view)
     out = LITERAL(out, "\",\"expires\":\"");
     out = write_time(out, view->expires);
     *out++ = '"';
-    if (view->type) {
-        out = LITERAL(out, ",\"type\":");
-        out = write_string(out, view->type);
-    }
-    if (view->encoding == CSQ_BINARY)
-        out = LITERAL(out, ",\"base64\":true");
+    out = write_optional(out, view);
     out = LITERAL(out, ",\"length\":");
     out = write_number(out, view->len);
     out = LITERAL(out, ",\"data\":");

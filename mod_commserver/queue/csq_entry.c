@@ -136,8 +136,7 @@ apr_status_t csq_entry_remove_locked(csq *q, unsigned shard, csq_queue *queue,
     queue->count--;
     queue->bytes -= stored->len;
     CSQ_ADD(q->shards[shard].queued, -UINT64_C(1));
-    entry->queue_prev =
-        fate | (csq_entry_sequence(entry) <= queue->handed_out ? HANDED : 0);
+    entry->queue_prev = fate | (csq_entry_was_handed(entry, queue) ? HANDED : 0);
     put_aside(q, shard, number);
     return APR_SUCCESS;
 }

@@ -53,7 +53,7 @@ static apr_status_t give_device_up(csq *q, unsigned shard, csq_queue *queue)
             csq_repair_want(q);
             return CSQ_DAMAGED;
         }
-        rv = csq_gap_add_locked(q, queue, csq_entry_sequence(entry), stored->entry.body);
+        rv = csq_gap_add_locked(q, queue, entry, stored->entry.body);
         if (rv == APR_SUCCESS)
             rv = csq_entry_remove_locked(q, shard, queue, queue->head, CSQ_FATE_DROPPED);
         CSQ_ADD(q->shards[shard].dropped, 1);

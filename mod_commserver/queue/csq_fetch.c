@@ -228,6 +228,20 @@ static void set_cursor(const fetching *f, csq_cursor *cursor, uint64_t sequence)
         set_behind(f, cursor, sequence, f->passing);
 }
 
+/* What was passed over lies before what is handed out soon. */
+static void pass_over(fetching *f, csq_entry *entry, csq_urgency urgency)
+{
+    f->passing[urgency] = 1;
+    if (!f->fetch->peek && !csq_entry_was_handed(entry, f->queue))
+        entry->sequence_high |= CSQ_PASSED;
+}
+
+static void note_handed(fetching *f, csq_entry *entry, const csq_stored *stored)
+{
+    entry->sequence_high &= (uint16_t)~CSQ_PASSED;
+    csq_receipt_handed(f->q, stored, &f->rings);
+}
+
 /* Take one entry into the batch. APR_EOF: it does not fit any more. */
 static apr_status_t read_entry(fetching *f, uint32_t number, csq_entry *entry)
 {
@@ -252,7 +266,7 @@ static apr_status_t read_entry(fetching *f, uint32_t number, csq_entry *entry)
     if (sequence <= f->stood[urgency])
         return APR_SUCCESS;
     if (urgency < f->fetch->urgency) {
-        f->passing[urgency] = 1;
+        pass_over(f, entry, urgency);
         return APR_SUCCESS;
     }
     if (is_batch_full(f, stored)) {
@@ -263,8 +277,8 @@ static apr_status_t read_entry(fetching *f, uint32_t number, csq_entry *entry)
     if (rv != APR_SUCCESS)
         return rv;
     set_cursor(f, cursor, sequence);
-    if (sequence > f->queue->handed_out && !f->fetch->peek)
-        csq_receipt_handed(f->q, stored, &f->rings);
+    if (!csq_entry_was_handed(entry, f->queue) && !f->fetch->peek)
+        note_handed(f, entry, stored);
     memcpy(f->passed, f->passing, sizeof f->passed);
     if (sequence > f->last)
         f->last = sequence;
@@ -422,18 +436,23 @@ static apr_status_t fetch_known(fetching *f)
     return CSQ_EMPTY;
 }
 
-/* Whoever polls is known from then on; without a place to wait in it can do
- * without.                                                                   */
+/* Whoever polls is known from then on. A client that has no other device can do
+ * without, if it does not wait: what comes for it is kept for its first poll. */
 static apr_status_t need_queue(fetching *f)
 {
-    apr_status_t rv;
+    uint32_t client;
+    apr_status_t rv, found;
 
     if (f->fetch->peek)
         return csq_queue_of_locked(f->q, f->name, &f->number);
     rv = csq_queue_need_locked(f->q, f->name, f->now, &f->number);
-    if (rv == APR_SUCCESS || rv == CSQ_DAMAGED || f->fetch->waiter)
+    if ((rv != CSQ_SEGMENT_FULL && rv != CSQ_CLIENTS_FULL) || f->fetch->waiter)
         return rv;
-    return csq_queue_of_locked(f->q, f->name, &f->number);
+    found = csq_queue_of_locked(f->q, f->name, &f->number);
+    if (found != APR_SUCCESS || f->number)
+        return found;
+    found = csq_client_find_locked(f->q, f->name, &client);
+    return found == APR_SUCCESS && client ? rv : found;
 }
 
 static apr_status_t fetch_locked(fetching *f)

@@ -89,9 +89,18 @@ static void count_up(uint32_t *count, uint32_t by)
     *count = *count > UINT32_MAX - by ? UINT32_MAX : *count + by;
 }
 
-apr_status_t csq_gap_add_locked(csq *q, csq_queue *queue, uint64_t sequence,
+/* What was passed over lies before the client's cursor, which would hide its
+ * gap: that takes a sequence of its own.                                     */
+static uint64_t place_for(csq_queue *queue, const csq_entry *entry)
+{
+    return entry->sequence_high & CSQ_PASSED ? queue->next_sequence++
+                                             : csq_entry_sequence(entry);
+}
+
+apr_status_t csq_gap_add_locked(csq *q, csq_queue *queue, const csq_entry *entry,
                                 uint32_t origin_number)
 {
+    uint64_t sequence = place_for(queue, entry);
     csq_gap_chunk *first = csq_gap_at(q, queue->gap);
     csq_origin *origin = csq_origin_at(q, origin_number);
     csq_gap_chunk *gap;

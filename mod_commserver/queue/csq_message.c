@@ -9,7 +9,8 @@
 #include "cs_compat.h"
 #include "csq_private.h"
 
-#define ONE_SHARD 1u /* what is guarded by the allocator needs no more */
+#define ONE_SHARD 1u         /* what is guarded by the allocator needs no more */
+#define FINAL     UINT32_MAX /* changes of what is known by its fate only      */
 
 typedef struct asking {
     csq *q;
@@ -64,7 +65,7 @@ static void count_entry(asking *a, uint32_t number)
 
     if (!queue || entry->linked != 1)
         return;
-    handed = csq_entry_sequence(entry) <= queue->handed_out;
+    handed = csq_entry_was_handed(entry, queue);
     a->info->counts[handed ? CSQ_STATE_HANDED_OUT : CSQ_STATE_QUEUED]++;
     a->info->handed |= handed;
 }
@@ -92,6 +93,13 @@ static void count_entries(asking *a)
             return;
         count_entry(a, number);
     }
+}
+
+/* Each entry can be handed out and can leave; nothing comes back. */
+static apr_uint32_t count_changes(const csq_message_info *info)
+{
+    return 2 * (info->queues - info->counts[CSQ_STATE_QUEUED])
+           - info->counts[CSQ_STATE_HANDED_OUT];
 }
 
 static void count_receipt(asking *a)
@@ -149,6 +157,7 @@ static int read_fate(asking *a)
     a->info->counts[a->info->state] = 1;
     a->info->handed = fate->handed;
     a->info->queues = 1;
+    a->info->changes = FINAL;
     return 1;
 }
 
@@ -160,6 +169,8 @@ static apr_status_t describe(asking *a)
     count_entries(a);
     if (a->receipt)
         count_receipt(a);
+    else
+        a->info->changes = count_changes(a->info);
     conclude(a->info);
     return APR_SUCCESS;
 }
@@ -199,6 +210,7 @@ static apr_status_t need_receipt(asking *a)
                             csq_wheel_second(csq_stored_expires(stored)) + 3600);
     receipt = csq_receipt_at(q, number);
     receipt->confirmed = 1;
+    receipt->changes = a->info->changes;
     receipt->handed_out = a->info->counts[CSQ_STATE_HANDED_OUT];
     /* What became of the others was not counted: it is one answer for all. */
     receipt->counts[stored->entry.flags & CSQ_SPREAD ? stored->entry.queue_prev & 0xff
@@ -346,6 +358,16 @@ static void release_all(csq *q)
         csq_release_locked(q, shard);
 }
 
+static void conclude_withdrawn(csq_message_info *info, int counted)
+{
+    apr_uint32_t n = info->counts[CSQ_STATE_QUEUED] + info->counts[CSQ_STATE_HANDED_OUT];
+
+    info->counts[CSQ_STATE_WITHDRAWN] += n;
+    info->counts[CSQ_STATE_QUEUED] = info->counts[CSQ_STATE_HANDED_OUT] = 0;
+    info->changes = counted ? info->changes + n : FINAL;
+    conclude(info);
+}
+
 apr_status_t csq_message_withdraw(csq *q, const csq_message_key *key,
                                   csq_message_info *out_info)
 {
@@ -372,10 +394,7 @@ apr_status_t csq_message_withdraw(csq *q, const csq_message_key *key,
         return rv;
     if (!open)
         return CSQ_FINISHED;
-    out_info->counts[CSQ_STATE_WITHDRAWN] +=
-        out_info->counts[CSQ_STATE_QUEUED] + out_info->counts[CSQ_STATE_HANDED_OUT];
-    out_info->counts[CSQ_STATE_QUEUED] = out_info->counts[CSQ_STATE_HANDED_OUT] = 0;
-    conclude(out_info);
+    conclude_withdrawn(out_info, a.receipt != 0);
     return APR_SUCCESS;
 }
 

@@ -400,7 +400,15 @@ static inline uint64_t csq_stored_expires(const csq_stored *stored)
 
 static inline uint64_t csq_entry_sequence(const csq_entry *entry)
 {
-    return entry->sequence_low | (uint64_t)entry->sequence_high << 32;
+    return entry->sequence_low
+           | (uint64_t)(entry->sequence_high & (CSQ_PASSED - 1)) << 32;
+}
+
+/** It was handed out to the client of its queue. */
+static inline int csq_entry_was_handed(const csq_entry *entry, const csq_queue *queue)
+{
+    return csq_entry_sequence(entry) <= queue->handed_out
+           && !(entry->sequence_high & CSQ_PASSED);
 }
 
 static inline csq_urgency csq_stored_urgency(const csq_stored *stored)
@@ -517,9 +525,9 @@ apr_status_t csq_group_find_locked(csq *q, unsigned shard, const csq_group_name 
 
 /** Make sure that a drop can be noted. CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_RETRY. */
 apr_status_t csq_gap_need_locked(csq *q, csq_queue *queue);
-/** One message of this origin and sequence is about to be dropped.
+/** This entry, of a message of this origin, is about to be dropped.
  *  csq_gap_need_locked() has been called. APR_SUCCESS, CSQ_DAMAGED. */
-apr_status_t csq_gap_add_locked(csq *q, csq_queue *queue, uint64_t sequence,
+apr_status_t csq_gap_add_locked(csq *q, csq_queue *queue, const csq_entry *entry,
                                 uint32_t origin);
 /** Something is missing that nobody counted. csq_gap_need_locked() was called. */
 void csq_gap_unknown_locked(csq *q, csq_queue *queue);

@@ -328,7 +328,7 @@ static apr_status_t drop_oldest(csq_publishing *p, unsigned shard, const csq_pla
         stored = entry ? csq_entry_stored(q, queue->head, entry, &message) : NULL;
         if (!stored)
             return CSQ_DAMAGED;
-        rv = csq_gap_add_locked(q, queue, csq_entry_sequence(entry), stored->entry.body);
+        rv = csq_gap_add_locked(q, queue, entry, stored->entry.body);
         if (rv == APR_SUCCESS)
             rv = csq_entry_remove_locked(q, shard, queue, queue->head, CSQ_FATE_DROPPED);
         CSQ_ADD(q->shards[shard].dropped, 1);

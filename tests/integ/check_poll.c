@@ -296,16 +296,9 @@ START_TEST(bad_fields_are_malformed)
     expect_problem(poll_with("GET", "p11", "", "Prefer: wait=-1\r\n"), 400, "malformed");
     expect_problem(poll_with("GET", "p11", "", "Last-Event-ID: zzz\r\n"), 400,
                    "malformed");
-}
-END_TEST
-
-START_TEST(a_device_is_checked_and_ignored)
-{
-    http_answer *answer;
-
-    publish("p12", "one");
-    answer = poll_with("GET", "p12", "?device=laptop.1", NULL);
-    ck_assert_str_eq(support_json(answer->body, "messages.0.data"), "one");
+    expect_problem(poll_with("GET", "p11", "", "Urgency: urgent\r\n"), 400, "malformed");
+    expect_problem(poll_with("POST", "p11", "", "Urgency: low\r\nUrgency: low\r\n"), 400,
+                   "malformed");
 }
 END_TEST
 
@@ -513,7 +506,6 @@ static void add_reading(TCase *tc)
     tcase_add_test(tc, a_gap_is_told_until_it_is_acknowledged);
     tcase_add_loop_test(tc, a_bad_poll_is_malformed, 0, COUNT(bad_queries));
     tcase_add_test(tc, bad_fields_are_malformed);
-    tcase_add_test(tc, a_device_is_checked_and_ignored);
     tcase_add_test(tc, a_user_that_is_no_client_is_refused);
     tcase_add_test(tc, one_client_does_not_see_anothers_queue);
     tcase_add_test(tc, a_small_body_is_ignored_and_a_large_one_refused);

@@ -268,6 +268,87 @@ START_TEST(a_ttl_is_clamped_or_refused)
 }
 END_TEST
 
+START_TEST(an_urgency_is_one_of_four_words)
+{
+    static const char *const good[] = { "very-low", "low", "Normal", "HIGH" };
+    static const char *const bad[] = { "",     "urgent", "high,low", "high, high",
+                                       " low", "high ",  "3",        "very low" };
+    csq_urgency urgency;
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        ck_assert_int_eq(cs_request_urgency(good[i], &urgency, &detail), APR_SUCCESS);
+        ck_assert_int_eq(urgency, i);
+    }
+    for (i = 0; i < (int)(sizeof(bad) / sizeof(*bad)); i++) {
+        detail = NULL;
+        ck_assert_int_eq(cs_request_urgency(bad[i], &urgency, &detail), APR_EINVAL);
+        ck_assert_ptr_nonnull(detail);
+    }
+}
+END_TEST
+
+/* ---- acknowledged messages ------------------------------------------------ */
+
+#define ID_A "AAAAAAAAAAAAAAAAAAAAAA"
+#define ID_B "qJhM5wVYQ0C0b1cTnC9g8A"
+
+START_TEST(acknowledged_ids_are_a_list)
+{
+    static const char *const good[] = { ID_B "," ID_A, "\t" ID_B " ,, " ID_A " ,",
+                                        ID_B ", " ID_A ", " ID_B };
+    apr_array_header_t *ids;
+    char text[CSQ_ID_TEXT + 1];
+    size_t i;
+
+    for (i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        ck_assert_int_eq(cs_request_ids(good[i], pool, &ids, &detail), APR_SUCCESS);
+        ck_assert_int_eq(ids->nelts, 2);
+        csq_id_format(APR_ARRAY_IDX(ids, 0, cs_id), text);
+        ck_assert_str_eq(text, ID_B);
+        csq_id_format(APR_ARRAY_IDX(ids, 1, cs_id), text);
+        ck_assert_str_eq(text, ID_A);
+    }
+}
+END_TEST
+
+static char *list_of_ids(int n)
+{
+    char *list = apr_pstrdup(pool, "");
+    int i;
+
+    for (i = 0; i < n; i++) {
+        unsigned char id[CSQ_ID_BYTES] = { (unsigned char)i };
+        char text[CSQ_ID_TEXT + 1];
+
+        csq_id_format(id, text);
+        list = apr_pstrcat(pool, list, i ? ", " : "", text, NULL);
+    }
+    return list;
+}
+
+START_TEST(a_bad_list_of_ids_is_refused_with_words)
+{
+    static const char *const bad[] = {
+        "", " ", ",", ", ,", "x", ID_A "A", ID_A " " ID_B, ID_A ";" ID_B, "\"" ID_A "\"",
+        /* Its last bits are not 0. */
+        "AAAAAAAAAAAAAAAAAAAAAB", ID_A ", AAAAAAAAAAAAAAAAAAAAA+"
+    };
+    apr_array_header_t *ids;
+    size_t i;
+
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        detail = NULL;
+        ck_assert_msg(cs_request_ids(bad[i], pool, &ids, &detail) == APR_EINVAL, "'%s'",
+                      bad[i]);
+        ck_assert_ptr_nonnull(detail);
+    }
+    ck_assert_int_eq(cs_request_ids(list_of_ids(100), pool, &ids, &detail), APR_SUCCESS);
+    ck_assert_int_eq(ids->nelts, 100);
+    ck_assert_int_eq(cs_request_ids(list_of_ids(101), pool, &ids, &detail), APR_EINVAL);
+}
+END_TEST
+
 START_TEST(text_is_utf8_without_controls)
 {
     static const char *const good[] = {
@@ -324,9 +405,13 @@ START_TEST(any_text_is_taken_or_refused)
     for (i = 0; i < ROUNDS; i++) {
         const char *text = anything(&state);
         apr_int64_t seconds;
+        apr_array_header_t *ids;
+        csq_urgency urgency;
         cs_prefer prefer;
         cs_query query;
 
+        ck_assert_int_eq(cs_request_urgency(text, &urgency, &detail), APR_EINVAL);
+        ck_assert_int_eq(cs_request_ids(text, pool, &ids, &detail), APR_EINVAL);
         if (cs_request_query(text, pool, &query, &detail) == APR_SUCCESS)
             ck_assert(!query.to || query.to->nelts > 0);
         if (cs_request_prefer(text, pool, &prefer, &detail) == APR_SUCCESS)
@@ -360,6 +445,9 @@ int main(void)
     tcase_add_test(tc, a_bad_wait_is_refused);
     tcase_add_test(tc, a_ttl_is_clamped_or_refused);
     tcase_add_test(tc, a_stream_is_preferred_only_by_name);
+    tcase_add_test(tc, an_urgency_is_one_of_four_words);
+    tcase_add_test(tc, acknowledged_ids_are_a_list);
+    tcase_add_test(tc, a_bad_list_of_ids_is_refused_with_words);
     tcase_add_test(tc, text_is_utf8_without_controls);
     tcase_add_test(tc, any_text_is_taken_or_refused);
     suite_add_tcase(suite, tc);

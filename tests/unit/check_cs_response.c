@@ -51,26 +51,31 @@ static void teardown(void)
 }
 
 /* @return the id of the message, as text in the pool */
-static char *append(const char *app, const char *sender, const char *type,
-                    const char *body, apr_size_t len)
+static char *append_message(csq_message message, const char *body, apr_size_t len)
 {
     csq_appended appended;
     char *text = apr_palloc(pool, CSQ_ID_TEXT + 1);
-    csq_message message;
 
-    memset(&message, 0, sizeof(message));
-    message.app = app;
-    message.sender = sender;
-    message.type = type;
+    message.realm = alice.realm;
     message.time = NOW;
     message.expires = NOW + apr_time_from_sec(86400);
-    ck_assert_int_eq(csq_payload_encode(type, body, len, pool, &message.encoding,
+    ck_assert_int_eq(csq_payload_encode(message.type, body, len, pool, &message.encoding,
                                         &message.data, &message.len),
                      APR_SUCCESS);
     ck_assert_int_eq(csq_append(queue, &message, &alice, 1, NOW, NULL, &appended),
                      APR_SUCCESS);
     csq_id_format(appended.id, text);
     return text;
+}
+
+static char *append(const char *app, const char *sender, const char *type,
+                    const char *body, apr_size_t len)
+{
+    csq_message message = {
+        .app = app, .sender = sender, .type = type, .urgency = CSQ_NORMAL
+    };
+
+    return append_message(message, body, len);
 }
 
 static apr_status_t fetch(void)
@@ -89,6 +94,17 @@ static char *write_batch(void)
     apr_size_t size = cs_response_batch_size(batch);
     char *out = apr_pcalloc(pool, size + 1);
     apr_size_t len = cs_response_batch(batch, out);
+
+    ck_assert_uint_le(len, size);
+    out[len] = '\0';
+    return out;
+}
+
+static char *write_events(int named)
+{
+    apr_size_t size = cs_response_events_size(batch);
+    char *out = apr_pcalloc(pool, size + 1);
+    apr_size_t len = cs_response_events(batch, named, out);
 
     ck_assert_uint_le(len, size);
     out[len] = '\0';
@@ -140,6 +156,68 @@ START_TEST(strings_are_escaped_and_absent_members_left_out)
 }
 END_TEST
 
+START_TEST(urgency_topic_and_receipt_come_before_the_length)
+{
+    static const char *const urgencies[] = { "\"urgency\":\"very-low\",",
+                                             "\"urgency\":\"low\",", "",
+                                             "\"urgency\":\"high\"," };
+    csq_message message = { .app = "orders", .sender = "shop", .topic = "price_1-x",
+                            .type = "a/b", .urgency = (csq_urgency)_i, .receipt = 1 };
+
+    append_message(message, "\377", 1);
+    ck_assert_int_eq(fetch(), APR_SUCCESS);
+    ck_assert_ptr_nonnull(
+        strstr(write_batch(),
+               apr_pstrcat(pool, "\"type\":\"a/b\",\"topic\":\"price_1-x\",",
+                           urgencies[_i],
+                           "\"receipt\":true,\"base64\":true,\"length\":6,"
+                           "\"data\":\"/w==\"}]}",
+                           NULL)));
+}
+END_TEST
+
+/* Many of the longest that there are: an error of one byte for each would show. */
+START_TEST(the_longest_messages_fit_into_the_size_that_is_told)
+{
+    char app[CSQ_APP_MAX + 1], topic[CSQ_TOPIC_MAX + 1], sender[CSQ_SENDER_MAX + 1];
+    csq_message message = { .app = app, .sender = sender, .type = sender, .receipt = 1,
+                            .urgency = CSQ_VERY_LOW };
+    int i;
+
+    memset(app, 'a', sizeof(app));
+    memset(sender, '"', sizeof(sender));
+    app[CSQ_APP_MAX] = topic[CSQ_TOPIC_MAX] = sender[CSQ_SENDER_MAX] = '\0';
+    for (i = 0; i < 8; i++) {
+        memset(topic, 'a' + i, CSQ_TOPIC_MAX);
+        message.topic = topic;
+        append_message(message, "\377", 1);
+    }
+    ck_assert_int_eq(fetch(), APR_SUCCESS);
+    ck_assert_uint_eq(csq_batch_count(batch), 8);
+    ck_assert_ptr_nonnull(strstr(write_batch(), "\"receipt\":true"));
+    ck_assert_ptr_nonnull(strstr(write_events(1), "\"receipt\":true"));
+}
+END_TEST
+
+START_TEST(a_cursor_that_left_something_behind_is_longer)
+{
+    csq_fetch request = { .max_messages = 100, .max_bytes = 1 << 20,
+                          .urgency = CSQ_HIGH };
+    csq_message message = { .app = "orders", .sender = "shop", .urgency = CSQ_LOW };
+    const char *stand;
+
+    append_message(message, "low", 3);
+    message.urgency = CSQ_HIGH;
+    append_message(message, "high", 4);
+    ck_assert_int_eq(csq_fetch_batch(queue, &alice, &request, NOW, batch), APR_SUCCESS);
+    stand = cursor();
+    ck_assert_str_eq(stand + 16, "-2.0.2.0");
+    ck_assert_ptr_nonnull(strstr(write_batch(), stand));
+    ck_assert_ptr_nonnull(
+        strstr(write_events(0), apr_pstrcat(pool, "id: ", stand, "\n", NULL)));
+}
+END_TEST
+
 START_TEST(a_gap_counts_by_application)
 {
     int i;
@@ -151,17 +229,6 @@ START_TEST(a_gap_counts_by_application)
         strstr(write_batch(), ",\"gap\":{\"apps\":{\"orders\":3}},\"messages\":[{"));
 }
 END_TEST
-
-static char *write_events(int named)
-{
-    apr_size_t size = cs_response_events_size(batch);
-    char *out = apr_pcalloc(pool, size + 1);
-    apr_size_t len = cs_response_events(batch, named, out);
-
-    ck_assert_uint_le(len, size);
-    out[len] = '\0';
-    return out;
-}
 
 START_TEST(each_message_is_an_event_with_its_cursor)
 {
@@ -349,6 +416,9 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_message_has_its_members_in_order);
     tcase_add_test(tc, strings_are_escaped_and_absent_members_left_out);
+    tcase_add_loop_test(tc, urgency_topic_and_receipt_come_before_the_length, 0, 4);
+    tcase_add_test(tc, the_longest_messages_fit_into_the_size_that_is_told);
+    tcase_add_test(tc, a_cursor_that_left_something_behind_is_longer);
     tcase_add_test(tc, a_gap_counts_by_application);
     tcase_add_test(tc, each_message_is_an_event_with_its_cursor);
     tcase_add_test(tc, a_gap_is_an_event_before_the_messages);

@@ -123,7 +123,7 @@ START_TEST(devices_are_limited)
         meet(name);
     }
     ck_status(say("one", "more"), CSQ_DEVICES_FULL);
-    ck_status(wait_for("alice", 0, 0), CSQ_EMPTY);
+    ck_status(wait_for("alice", 0, 0), CSQ_DEVICES_FULL);
     ck_ok(say("one", NULL));
     ck_assert_uint_eq(fx.appended.queues, 16);
     fixture_audit();
