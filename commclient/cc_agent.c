@@ -2,14 +2,15 @@
  * cc_agent.c - all parts of a running agent, wired together.
  *
  * One thread, one event loop. Order of making: inbox, dispatch, socket,
- * pollers; the reverse when it ends, so that acknowledgements which came in
- * last are committed and answered.
+ * programs, pollers; the reverse when it ends, so that acknowledgements which
+ * came in last are committed and answered.
  */
 #include "cc_compat.h"
 #include "cc_agent.h"
 #include "cc_activation.h"
 #include "cc_credentials.h"
 #include "cc_dispatch.h"
+#include "cc_exec.h"
 #include "cc_inbox.h"
 #include "cc_local.h"
 #include "cc_log.h"
@@ -38,6 +39,7 @@ struct cc_agent {
     struct event_base *base;
     cc_inbox *inbox;
     cc_dispatch *dispatch;
+    cc_exec *exec;
     cc_local *local;
     cc_transport *transport;
     cc_poller **pollers;
@@ -160,7 +162,7 @@ static void on_health(evutil_socket_t descriptor, short what, void *baton)
 
 /* ---- what is checked -------------------------------------------------- */
 
-static cc_status check_credentials(const cc_config *config, char **out_error)
+static cc_status check_files(const cc_config *config, char **out_error)
 {
     size_t i;
 
@@ -168,7 +170,7 @@ static cc_status check_credentials(const cc_config *config, char **out_error)
         if (cc_credentials_check(&config->servers[i], out_error) != CC_OK)
             return CC_BAD_CONFIG;
     }
-    return CC_OK;
+    return cc_exec_check(config, out_error);
 }
 
 static int is_here(const char *host)
@@ -285,6 +287,7 @@ static void change_config(cc_agent *agent, cc_config *fresh)
     agent->pollers = pollers;
     agent->config = fresh;
     cc_dispatch_config_set(agent->dispatch, fresh);
+    cc_exec_config_set(agent->exec, fresh);
     for (i = 0; i < fresh->server_count; i++) {
         if (pollers[i] == NULL)
             pollers[i] = make_poller(agent, &fresh->servers[i]);
@@ -300,7 +303,7 @@ static void reload(cc_agent *agent)
     cc_status status = cc_config_read(agent->config->file, &fresh, &error);
 
     if (status == CC_OK)
-        status = check_credentials(fresh, &error);
+        status = check_files(fresh, &error);
     if (status == CC_OK) {
         keep_for_life(agent->config, fresh);
         change_config(agent, fresh);
@@ -394,7 +397,7 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
 
     *out_error = NULL;
     umask(077);
-    status = check_credentials(config, out_error);
+    status = check_files(config, out_error);
     if (status != CC_OK)
         return status;
     agent = cc_alloc(sizeof(*agent));
@@ -408,8 +411,10 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
         agent->dispatch = cc_dispatch_create(config, agent->inbox, agent->base);
         status = open_local(agent, out_error);
     }
-    if (status == CC_OK)
+    if (status == CC_OK) {
+        agent->exec = cc_exec_create(config, agent->dispatch, agent->base);
         status = make_pollers(agent, out_error);
+    }
     if (status != CC_OK) {
         cc_agent_destroy(agent);
         return status;
@@ -437,10 +442,13 @@ void cc_agent_destroy(cc_agent *agent)
 {
     if (agent == NULL)
         return;
+    if (agent->exec != NULL)
+        cc_exec_stop(agent->exec); /* the loop runs, so all must be there       */
     destroy_pollers(agent->pollers, agent->config->server_count);
     cc_transport_destroy(agent->transport);
     if (agent->dispatch != NULL)
         cc_dispatch_commit(agent->dispatch);
+    cc_exec_destroy(agent->exec);
     cc_local_close(agent->local);
     cc_dispatch_destroy(agent->dispatch);
     cc_inbox_close(agent->inbox);

@@ -15,6 +15,9 @@
 
 #define CC_WINDOW_DEFAULT 16
 #define CC_WINDOW_MAX     10000
+#define CC_PARALLEL_MAX   256
+#define CC_TIMEOUT_MAX    86400 /* seconds                                  */
+#define CC_RETRIES_MAX    100
 
 typedef struct cc_server_config {
     char name[CC_SERVER_MAX + 1];
@@ -37,6 +40,12 @@ typedef struct cc_app_config {
     char name[CC_APP_MAX + 1];
     char **servers;      /* who may feed it                                 */
     size_t server_count; /* 0: not said                                     */
+    uid_t *users;        /* who may use it beside this user and root        */
+    size_t user_count;   /* 0: nobody                                       */
+    char **exec;         /* program and arguments, NULL at the end; or NULL */
+    int parallel;        /* processes of exec at once, 1..CC_PARALLEL_MAX   */
+    int timeout;         /* seconds until a process is terminated           */
+    int retries;         /* times that exec is tried again, 0..CC_RETRIES_MAX */
     int window;          /* of subscribers that do not name one             */
     int64_t quota;       /* bytes of the inbox; 0: not said; INT64_MAX: none */
     unsigned line;
@@ -80,5 +89,15 @@ int cc_config_may_feed(const cc_config *config, const char *server, const char *
 /** Bytes that this application may take of the inbox, with CC_INBOX_MESSAGE_COST
  *  for each message: half of it when nothing is said. INT64_MAX: all it likes. */
 int64_t cc_config_quota(const cc_config *config, const char *app);
+
+/** May this user subscribe to this application, acknowledge its messages and
+ *  publish for it? The user of this process and root always may. */
+int cc_config_may_use(const cc_config *config, const char *app, uid_t user);
+
+/** 1 when this user may use the agent as a whole (status, the dead list). */
+int cc_config_may_control(uid_t user);
+
+/** 1 when others than this user and root may use an application. */
+int cc_config_has_users(const cc_config *config);
 
 #endif

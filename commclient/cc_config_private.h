@@ -60,6 +60,15 @@ cc_status cc_config_set_number(cc_config_parser *p, int *member, const char *val
 cc_status cc_config_set_size(cc_config_parser *p, int64_t *member, const char *value,
                              const char *name, int64_t most);
 
+/** Split into words as a shell does, but for variables and the like: blanks
+ *  part words, '...' is taken as it is, in "..." a backslash stands before
+ *  " and \, elsewhere before any character.
+ *  @param out_words  NULL at the end; to be freed, and each of them
+ *  @return CC_OK, or CC_MALFORMED: a quote is not closed, or a backslash is the
+ *          last character */
+cc_status cc_config_split_words(const char *text, char ***out_words);
+void cc_config_free_words(char **words);
+
 /** HOST or HOST:PORT, an IPv6 address as host in brackets. */
 int cc_config_is_host(const char *text, size_t len);
 

@@ -92,6 +92,69 @@ int cc_config_is_host(const char *text, size_t len)
     return colon == end && port > 0 && port <= 65535;
 }
 
+/* ---- words ----------------------------------------------------------- */
+
+void cc_config_free_words(char **words)
+{
+    size_t i;
+
+    for (i = 0; words != NULL && words[i] != NULL; i++)
+        free(words[i]);
+    free(words);
+}
+
+/* What stands between quotes, up to the closing one. NULL: there is none. */
+static const char *read_quoted(const char *at, char quote, cc_buffer *word)
+{
+    for (; *at != quote; at++) {
+        if (*at == '\\' && quote == '"' && (at[1] == '"' || at[1] == '\\'))
+            at++;
+        if (*at == '\0')
+            return NULL;
+        cc_buffer_add(word, at, 1);
+    }
+    return at + 1;
+}
+
+/* NULL: it does not end. */
+static const char *read_word(const char *at, cc_buffer *word)
+{
+    cc_buffer_add(word, "", 0);
+    while (at != NULL && *at != '\0' && *at != ' ' && *at != '\t') {
+        if (*at == '\'' || *at == '"') {
+            at = read_quoted(at + 1, *at, word);
+            continue;
+        }
+        if (*at == '\\' && *++at == '\0')
+            return NULL;
+        cc_buffer_add(word, at++, 1);
+    }
+    return at;
+}
+
+cc_status cc_config_split_words(const char *text, char ***out_words)
+{
+    char **words = cc_alloc(sizeof(*words));
+    size_t count = 0;
+    cc_buffer word;
+
+    text += strspn(text, " \t");
+    while (*text != '\0') {
+        memset(&word, 0, sizeof(word));
+        text = read_word(text, &word);
+        words = cc_realloc(words, (count + 2) * sizeof(*words));
+        words[count++] = word.data;
+        words[count] = NULL;
+        if (text == NULL) {
+            cc_config_free_words(words);
+            return CC_MALFORMED;
+        }
+        text += strspn(text, " \t");
+    }
+    *out_words = words;
+    return CC_OK;
+}
+
 size_t cc_config_next_name(const char **text)
 {
     *text += strspn(*text, ", \t");

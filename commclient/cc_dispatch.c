@@ -159,6 +159,7 @@ static cc_status begin_taking(cc_dispatch *d, cc_app *app)
         return status;
     }
     if (TAILQ_EMPTY(&app->takers)) {
+        cc_dispatch_commit(d); /* gaps acknowledged a moment ago              */
         app->loaded = 0;
         app->more = 1;
         cc_queue_read_gaps(d, app);

@@ -33,10 +33,12 @@ typedef struct cc_dispatch cc_dispatch;
 typedef struct cc_client cc_client;
 
 typedef struct cc_delivery {
-    cc_slice body; /* as cc_envelope.body                             */
+    const char *id; /* NULL in a copy                                  */
+    cc_slice body;  /* as cc_envelope.body                             */
     size_t head_len;
     const char *server;
-    int attempt; /* 1: surely never given before                    */
+    int64_t expires; /* ms since 1970, our clock; 0: never; not in a copy */
+    int attempt;     /* 1: surely never given before                    */
 } cc_delivery;
 
 typedef struct cc_gap_notice {

@@ -189,6 +189,7 @@ static void copy_to_watchers(const taking *t, const struct accepted *a)
     cc_subscription *s;
     cc_delivery delivery;
 
+    memset(&delivery, 0, sizeof(delivery));
     delivery.body = a->envelope->body;
     delivery.head_len = a->envelope->head_len;
     delivery.server = t->server;

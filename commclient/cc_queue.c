@@ -456,6 +456,8 @@ static void give_body(const cc_subscription *s, const cc_message *message, cc_sl
 {
     cc_delivery delivery;
 
+    delivery.id = message->id;
+    delivery.expires = message->expires;
     delivery.body = body;
     delivery.head_len = head_len;
     delivery.server = message->server;

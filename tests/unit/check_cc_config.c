@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <pwd.h>
+#include <unistd.h>
 
 static cc_config *config;
 static char *error;
@@ -75,7 +77,7 @@ START_TEST(every_key_is_read)
                   "[server c]\nurl=https://c/\nnetrc = yes\n"
                   "[server d]\nurl=https://d/\nnetrc = /x/netrc\n"
                   "[ app  orders ]\nservers = a, b\nwindow = 100\nquota = 2M\n"
-                  "[app greedy]\nquota = none\n"),
+                  "[app greedy]\nservers = a\nquota = none\n"),
         CC_OK);
     ck_assert_str_eq(config->socket, "/home/somebody/s");
     ck_assert_str_eq(config->inbox, support_text("%.*s/in/box.db",
@@ -118,13 +120,12 @@ END_TEST
 START_TEST(servers_say_who_may_feed_an_application)
 {
     ck_assert_int_eq(read_text("[server a]\nurl=https://a/\n[server b]\nurl=https://b/\n"
-                               "[app orders]\nservers = b\n[app both]\nservers=a b\n"
-                               "[app none]\nwindow=1\n"),
+                               "[app orders]\nservers = b\n"
+                               "[app both]\nservers=a b\n"),
                      CC_OK);
     ck_assert(!cc_config_may_feed(config, "a", "orders"));
     ck_assert(cc_config_may_feed(config, "b", "orders"));
     ck_assert(cc_config_may_feed(config, "a", "both"));
-    ck_assert(!cc_config_may_feed(config, "a", "none"));
     ck_assert(!cc_config_may_feed(config, "a", "other"));
 }
 END_TEST
@@ -164,6 +165,83 @@ START_TEST(a_section_that_says_the_same_is_known)
 }
 END_TEST
 
+#define APP SERVER "[app a]\nservers = main\n"
+
+/* What stands behind "exec =", and the words with '|' between. */
+static const char *const words[][2] = {
+    { "/bin/a", "/bin/a" },
+    { "/bin/a  b\tc ", "/bin/a|b|c" },
+    { "/bin/a 'b  c' \"d e\"", "/bin/a|b  c|d e" },
+    { "/bin/a '' \"\" x", "/bin/a|||x" },
+    { "/bin/a b'c d'\"e\"f", "/bin/a|bc def" },
+    { "/bin/a '\\' \"\\\\ \\\" \\x\"", "/bin/a|\\|\\ \" \\x" },
+    { "/bin/a \\' \\\" \\\\ b\\ c", "/bin/a|'|\"|\\|b c" },
+    { "/bin/a $HOME *.c `x` $(x) ~ >x | y&", "/bin/a|$HOME|*.c|`x`|$(x)|~|>x|||y&" },
+    { "/bin/a \\; b ; a comment", "/bin/a|;|b" },
+    { "~/a b", "/home/somebody/a|b" },
+    { "'/opt/our programs/a' b", "/opt/our programs/a|b" },
+};
+
+START_TEST(exec_is_split_into_words)
+{
+    char text[256] = "";
+    size_t i;
+
+    ck_assert_int_eq(read_text(support_text(APP "exec = %s\n", words[_i][0])), CC_OK);
+    for (i = 0; config->apps[0].exec[i] != NULL; i++) {
+        strcat(text, i > 0 ? "|" : "");
+        strcat(text, config->apps[0].exec[i]);
+    }
+    ck_assert_str_eq(text, words[_i][1]);
+}
+END_TEST
+
+START_TEST(a_program_is_looked_for_beside_the_file)
+{
+    ck_assert_int_eq(read_text(APP "exec = bin/a b\nparallel = 256\ntimeout = 86400\n"
+                                   "retries = 0\n"),
+                     CC_OK);
+    ck_assert_str_eq(config->apps[0].exec[0],
+                     support_text("%.*s/bin/a", (int)(strrchr(file, '/') - file), file));
+    ck_assert_int_eq(config->apps[0].parallel, 256);
+    ck_assert_int_eq(config->apps[0].timeout, 86400);
+    ck_assert_int_eq(config->apps[0].retries, 0);
+    ck_assert_int_eq(read_text(APP), CC_OK);
+    ck_assert_ptr_null(config->apps[0].exec);
+    ck_assert_int_eq(config->apps[0].parallel, 1);
+    ck_assert_int_eq(config->apps[0].timeout, 60);
+    ck_assert_int_eq(config->apps[0].retries, 5);
+}
+END_TEST
+
+START_TEST(users_say_who_may_use_an_application)
+{
+    uid_t own = geteuid(), nobody = getpwnam("nobody")->pw_uid, other = own + 77;
+
+    ck_assert_int_eq(read_text(APP "[app b]\nservers = main\n"), CC_OK);
+    ck_assert(!cc_config_has_users(config));
+    ck_assert(cc_config_may_use(config, "a", own));
+    ck_assert(cc_config_may_use(config, "other", 0));
+    ck_assert(!cc_config_may_use(config, "a", other));
+    ck_assert_int_eq(
+        read_text(support_text(APP "users = nobody,%lu 4294967294\n[app b]\nservers=main",
+                               (unsigned long)other)),
+        CC_OK);
+    ck_assert(cc_config_has_users(config));
+    ck_assert_uint_eq(config->apps[0].user_count, 3);
+    ck_assert(cc_config_may_use(config, "a", own));
+    ck_assert(cc_config_may_use(config, "a", 0));
+    ck_assert(cc_config_may_use(config, "a", nobody));
+    ck_assert(cc_config_may_use(config, "a", other));
+    ck_assert(cc_config_may_use(config, "a", 4294967294u));
+    ck_assert(!cc_config_may_use(config, "a", other + 1));
+    ck_assert(!cc_config_may_use(config, "b", other));
+    ck_assert(!cc_config_may_use(config, "other", other));
+    ck_assert(cc_config_may_control(own) && cc_config_may_control(0));
+    ck_assert(!cc_config_may_control(other));
+}
+END_TEST
+
 static const char *const wrong[][2] = {
     { "", "x.conf: there is no [server NAME]" },
     { "[agent]\n", "x.conf: there is no [server NAME]" },
@@ -181,7 +259,19 @@ static const char *const wrong[][2] = {
     { SERVER "[app a]\nquota = 1\n", ":4: quota is '1'" },
     { SERVER "[app a]\nquota = lots\n", ":4: quota is 'lots'" },
     { SERVER "[app a]\nquota = 257M\n", ":3: [app a] has a quota above inbox_max" },
-    { SERVER "[app a]\nexec = x\n", ":4: key 'exec' is not known" },
+    { SERVER "[app a]\nexec = x\n", ":3: [app a] has exec, but no servers" },
+    { APP "exec = 'x\n", ":5: exec has a quote that is not closed" },
+    { APP "exec = \"x\n", ":5: exec has a quote that is not closed" },
+    { APP "exec = x\\\n", "ends with a backslash" },
+    { APP "exec = '' x\n", ":5: exec names no program" },
+    { APP "parallel = 0\n", ":5: parallel is '0': a number from 1 to 256" },
+    { APP "timeout = 86401\n", ":5: timeout is '86401'" },
+    { APP "retries = -1\n", ":5: retries is '-1'" },
+    { APP "users = root, no body\n", ":5: users holds 'no', which is no user" },
+    { APP "users = 4294967295\n", ":5: users holds 4294967295" },
+    { APP "users = 12x\n", ":5: users holds '12x'" },
+    { SERVER "[server b]\nurl = https://b/\n[app a]\nwindow = 5\n",
+      ":5: [app a] has no servers" },
     { SERVER "URL = https://x/\n", ":3: key 'URL' is not known" },
     { SERVER "url = https://y/\n", ":3: 'url' is given twice" },
     { SERVER "wait = 0\n", ":3: wait is '0': a number from 1 to 3600" },
@@ -292,6 +382,10 @@ int main(void)
     tcase_add_loop_test(c, a_section_that_says_the_same_is_known, 0, 9);
     tcase_add_loop_test(c, what_is_wrong_is_told_with_its_line, 0,
                         (int)(sizeof(wrong) / sizeof(wrong[0])));
+    tcase_add_loop_test(c, exec_is_split_into_words, 0,
+                        (int)(sizeof(words) / sizeof(words[0])));
+    tcase_add_test(c, a_program_is_looked_for_beside_the_file);
+    tcase_add_test(c, users_say_who_may_use_an_application);
     tcase_add_test(c, a_line_too_long_is_refused_not_cut);
     tcase_add_test(c, a_long_name_of_an_application_is_not_cut);
     tcase_add_test(c, a_file_that_cannot_be_read_is_told);
