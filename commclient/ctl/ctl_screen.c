@@ -22,7 +22,7 @@
 
 #define COLUMNS_MAX 10000
 
-static volatile sig_atomic_t ending, stopping;
+static volatile sig_atomic_t ending, stopping, lost;
 static int is_open, has_keys;
 static struct termios former;
 
@@ -38,9 +38,10 @@ static void on_stop(int number)
     stopping = 1;
 }
 
-static void on_wake(int number)
+static void on_resize(int number)
 {
     (void)number;
+    lost = 1;
 }
 
 static void catch_signal(int number, void (*handler)(int number))
@@ -122,7 +123,7 @@ void ctl_screen_open(void)
 {
     ctl_screen_catch();
     catch_signal(SIGTSTP, on_stop);
-    catch_signal(SIGWINCH, on_wake);
+    catch_signal(SIGWINCH, on_resize);
     take_terminal();
 }
 
@@ -154,6 +155,7 @@ static void stop_here(void)
     ctl_screen_close();
     raise(SIGSTOP);
     take_terminal();
+    lost = 1;
 }
 
 static int wants_end(void)
@@ -166,6 +168,14 @@ static int wants_end(void)
     return n > 0
            && (memchr(keys, 'q', (size_t)n) != NULL
                || memchr(keys, 'Q', (size_t)n) != NULL);
+}
+
+int ctl_screen_take_lost(void)
+{
+    int was_lost = lost;
+
+    lost = 0;
+    return was_lost;
 }
 
 int ctl_screen_is_ending(void)

@@ -30,6 +30,10 @@ void ctl_screen_catch(void);
  *  @return 1: go on; 0: the user, or a signal, wants an end */
 int ctl_screen_wait(int ms);
 
+/** 1 when what was drawn may not stand there any more (another size, the program
+ *  was stopped); 0 from then on. */
+int ctl_screen_take_lost(void);
+
 /** 1 once a signal wants an end. */
 int ctl_screen_is_ending(void);
 

@@ -177,7 +177,7 @@ static int update(watching *w)
     write_look(w, status, error, &page);
     json_object_put(status);
     free(error);
-    if (is_shown(w, &page)) {
+    if (!ctl_screen_take_lost() && is_shown(w, &page)) {
         cc_buffer_clear(&page);
         return 1;
     }

@@ -157,6 +157,24 @@ START_TEST(a_signal_leaves_a_clean_terminal)
 }
 END_TEST
 
+START_TEST(while_stopped_the_terminal_is_the_users)
+{
+    run_on_terminal("--watch", "NO_COLOR=1", 80);
+    terminal_expect(t, "connected");
+    terminal_forget(t);
+    terminal_type(t, "\032");
+    terminal_wait_stop(t);
+    terminal_expect(t, leave);
+    ck_assert(terminal_echoes(t));
+    terminal_forget(t);
+    terminal_signal(t, SIGCONT);
+    terminal_expect(t, "connected");
+    ck_assert(!terminal_echoes(t));
+    terminal_type(t, "q");
+    ck_assert_int_eq(terminal_wait(t), 0);
+}
+END_TEST
+
 START_TEST(an_agent_may_go_and_come_back)
 {
     run_on_terminal("--watch", "NO_COLOR=1", 80);
@@ -229,6 +247,7 @@ int main(void)
     tcase_add_test(watch, control_c_leaves_a_clean_terminal);
     tcase_add_test(watch, q_ends_it_too);
     tcase_add_test(watch, a_signal_leaves_a_clean_terminal);
+    tcase_add_test(watch, while_stopped_the_terminal_is_the_users);
     tcase_add_test(watch, an_agent_may_go_and_come_back);
     tcase_add_test(watch, for_programs_each_change_is_a_line);
     tcase_add_test(watch, a_pipe_is_not_drawn_on);

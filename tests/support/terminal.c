@@ -129,6 +129,19 @@ int terminal_echoes(terminal *t)
     return (state.c_lflag & ECHO) != 0;
 }
 
+static int is_stopped(pid_t pid)
+{
+    siginfo_t info = { .si_pid = 0 };
+
+    return waitid(P_PID, pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0
+           && info.si_pid == pid;
+}
+
+void terminal_wait_stop(terminal *t)
+{
+    wait_until(is_stopped(t->pid), EVENT_MS);
+}
+
 /* The output is read meanwhile, so that the program can write it. */
 int terminal_wait(terminal *t)
 {

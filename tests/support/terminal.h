@@ -32,6 +32,9 @@ void terminal_resize(terminal *t, int columns, int lines);
 /** 1: what is typed is shown. */
 int terminal_echoes(terminal *t);
 
+/** Wait until it is stopped, as by Ctrl-Z. */
+void terminal_wait_stop(terminal *t);
+
 /** Wait for the end. @return the exit code; 128 + N when killed by signal N */
 int terminal_wait(terminal *t);
 
