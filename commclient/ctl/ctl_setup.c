@@ -403,7 +403,15 @@ static void say_what_is_next(const setup *s, int running)
     if (running)
         puts("\nAn agent runs already; it takes the new configuration after\n"
              "    systemctl --user reload commclient      (or kill -HUP)");
-    else if (s->given.config != NULL || geteuid() == 0)
+    else if (s->given.config == NULL && geteuid() == 0)
+        printf("\nNow start the agent, as the machine's service, whose user must own what"
+               " was written\n"
+               "    chown commclient %s %s\n"
+               "    systemctl enable --now commclient\n"
+               "or by hand\n"
+               "    commclient run\n",
+               s->file, s->secret[0] != '\0' ? s->secret_path : "");
+    else if (s->given.config != NULL)
         printf("\nNow start the agent:\n    commclient run%s%s\n", option, file);
     else
         puts("\nNow start the agent, by systemd and with each login\n"
