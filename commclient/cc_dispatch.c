@@ -16,6 +16,20 @@
 #define LINE_FRAME  4096    /* bytes of a line beside the message            */
 #define EXPIRY_ALL  3600000 /* ms after which ids are looked through too     */
 
+/* When half of the inbox is used up, and most of that for nothing. */
+static void have_room_back(cc_dispatch *d)
+{
+    cc_inbox_usage usage;
+    cc_status status;
+
+    cc_inbox_usage_get(d->inbox, &usage);
+    if (usage.bytes < d->config->inbox_max / 2 || !cc_inbox_is_sparse(d->inbox))
+        return;
+    status = cc_inbox_compact(d->inbox);
+    if (status != CC_OK)
+        cc_commit_note(d, status);
+}
+
 static void on_expiry_timer(evutil_socket_t descriptor, short what, void *baton)
 {
     cc_dispatch *d = baton;
@@ -26,6 +40,7 @@ static void on_expiry_timer(evutil_socket_t descriptor, short what, void *baton)
     (void)what;
     cc_commit_set_timer(d->expiry_timer, EXPIRY_STEP);
     cc_quota_look(d);
+    have_room_back(d);
     if (now < cc_inbox_next_expiry(d->inbox) && llabs(now - d->last_expiry) < EXPIRY_ALL)
         return;
     d->last_expiry = now;

@@ -164,6 +164,13 @@ void cc_inbox_apps(const cc_inbox *inbox,
 cc_status cc_inbox_shed(cc_inbox *inbox, const char *app, int64_t most,
                         int (*drop)(void *baton, const cc_stored *stored), void *baton);
 
+/** 1 when less than half of the bytes that the usage tells is of messages that
+ *  are not done with: those can be had back. */
+int cc_inbox_is_sparse(const cc_inbox *inbox);
+
+/** Take out of the file what is done with. In a transaction of its own. */
+cc_status cc_inbox_compact(cc_inbox *inbox);
+
 /* ---- the dead list ----------------------------------------------------- */
 
 typedef struct cc_dead {

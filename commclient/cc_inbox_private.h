@@ -91,6 +91,8 @@
     X(STATE, "SELECT seq, size, state FROM given WHERE app = ?1 AND seq <="              \
              " ?2 ORDER BY seq DESC LIMIT 1")                                            \
     X(STATE_SET, "UPDATE given SET state = ?3 WHERE app = ?1 AND seq = ?2")              \
+    X(BODY_SET, "UPDATE message SET body = ?3 WHERE app = ?1 AND seq = ?2")              \
+    X(SIZE_SET, "UPDATE given SET size = ?3 WHERE app = ?1 AND seq = ?2")                \
     X(EXPIRES_SET, "UPDATE message SET expires = ?3 WHERE app = ?1 AND seq = ?2")        \
     X(REMOVE, "DELETE FROM message WHERE app = ?1 AND seq = ?2")                         \
     X(STATE_REMOVE, "DELETE FROM given WHERE app = ?1 AND seq = ?2")                     \

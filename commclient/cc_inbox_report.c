@@ -67,9 +67,11 @@ cc_status cc_inbox_report_list(cc_inbox *inbox, const char *server,
         take_id(out_reports, cc_inbox_column(statement, 1));
     }
     sqlite3_reset(statement);
-    if (status != CC_EMPTY)
-        return status;
-    return out_reports->last > 0 ? CC_OK : CC_EMPTY;
+    if (status != CC_EMPTY || out_reports->count > 0)
+        return status == CC_EMPTY ? CC_OK : status;
+    if (out_reports->last > 0)
+        status = cc_inbox_report_remove(inbox, server, out_reports->last);
+    return status == CC_OK ? CC_EMPTY : status;
 }
 
 cc_status cc_inbox_report_remove(cc_inbox *inbox, const char *server, int64_t last)

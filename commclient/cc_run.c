@@ -15,6 +15,15 @@
 
 /* ---- records --------------------------------------------------------- */
 
+void cc_run_pack_empty(cc_buffer *body)
+{
+    static const char nothing[sizeof(int64_t) + sizeof(uint32_t) + sizeof(uint8_t)];
+    uint32_t len = sizeof(nothing);
+
+    cc_buffer_add(body, (const char *)&len, sizeof(len));
+    cc_buffer_add(body, nothing, sizeof(nothing));
+}
+
 static void pack_record(cc_buffer *body, const cc_envelope *envelope, int64_t expires)
 {
     uint32_t head_len =
@@ -85,6 +94,8 @@ cc_status cc_run_read_next(cc_run_reading *r, cc_stored *out)
     out->head_len = head_len & ~WANTS_RECEIPT;
     out->receipt = (head_len & WANTS_RECEIPT) != 0;
     out->due = 0;
+    if (out->attempt == CC_RUN_DONE)
+        return CC_OK;
     return is_sound(out) ? CC_OK : CC_DAMAGED;
 }
 

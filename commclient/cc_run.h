@@ -19,6 +19,10 @@
  * The highest bit of head_len says that the server wants to be told when the
  * message is acknowledged.
  *
+ * When much of what lies in the runs is done with, while single messages hold
+ * them there, cc_inbox_compact() writes them anew, with empty records in place
+ * of those that are done.
+ *
  * Runs that a transaction touches are held open until its commit, which
  * writes them, or its rollback, which forgets them.
  */
@@ -73,6 +77,8 @@ cc_status cc_run_read_begin(sqlite3_stmt *statement, cc_run_reading *r);
 /** Read the next record; what it points to lives as long as the row.
  *  @return CC_OK; CC_EMPTY: that was the last; CC_DAMAGED: nobody wrote it so. */
 cc_status cc_run_read_next(cc_run_reading *r, cc_stored *out_stored);
+/** Add a record without anything, of a message that is done with. */
+void cc_run_pack_empty(cc_buffer *body);
 /** Note what is wrong. @return CC_DAMAGED */
 cc_status cc_run_damaged(cc_inbox *inbox);
 

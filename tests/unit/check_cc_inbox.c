@@ -208,6 +208,43 @@ START_TEST(messages_that_came_together_go_one_by_one)
 }
 END_TEST
 
+/* One of each 100 is not done with: it holds its run in the file. */
+START_TEST(what_single_messages_hold_can_be_had_back)
+{
+    char id[32];
+    int64_t before, first;
+    int i;
+
+    ck_assert_int_eq(cc_inbox_begin(inbox), CC_OK);
+    for (i = 0; i < 2000; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        ck_assert_int_eq(inbox_put("main", id, i == 700 ? NOW + 10 : 0, NOW), CC_OK);
+    }
+    ck_assert_int_eq(cc_inbox_commit(inbox), CC_OK);
+    ck_assert(!cc_inbox_is_sparse(inbox));
+    before = bytes_used();
+    first = inbox_load(0, 1).seq;
+    for (i = 0; i < 2000; i++) {
+        if (i % 100 != 0)
+            inbox_remove(first + i);
+    }
+    ck_assert_int_eq(inbox_count(), 20);
+    ck_assert(cc_inbox_is_sparse(inbox));
+    ck_assert_int_gt(bytes_used(), before / 6);
+    ck_assert_int_eq(cc_inbox_compact(inbox), CC_OK);
+    ck_assert_int_lt(bytes_used(), before / 50);
+    ck_assert(!cc_inbox_is_sparse(inbox));
+    inbox_reopen();
+    ck_assert_int_lt(bytes_used(), before / 50);
+    ck_assert_str_eq(inbox_load(0, 3).ids, "0100200");
+    ck_assert_int_eq(cc_inbox_expire(inbox, NOW + 20, &(int64_t){ 0 }), CC_OK);
+    ck_assert_int_eq(inbox_count(), 19);
+    for (i = 0; i < 2000; i += 100)
+        inbox_remove(first + i);
+    ck_assert_int_eq(bytes_used(), 0);
+}
+END_TEST
+
 /* More than one run, more than one transaction, two applications in turns. */
 START_TEST(many_messages_keep_their_order_and_their_ids)
 {
@@ -333,6 +370,7 @@ int main(void)
     tcase_add_test(c, a_message_is_found_by_its_id);
     tcase_add_test(c, the_expired_go_and_the_others_stay);
     tcase_add_test(c, messages_that_came_together_go_one_by_one);
+    tcase_add_test(c, what_single_messages_hold_can_be_had_back);
     tcase_add_test(c, many_messages_keep_their_order_and_their_ids);
     tcase_add_test(c, a_rolled_back_removal_is_undone);
     tcase_add_test(c, the_clock_of_the_server_is_allowed_for);

@@ -214,6 +214,35 @@ static cc_status open_refused(const char *text)
     return status;
 }
 
+START_TEST(a_report_nobody_wrote_is_no_report)
+{
+    cc_reports reports;
+
+    ck_assert_int_eq(cc_inbox_report_add(inbox, "main", "a", NOW), CC_OK);
+    change("UPDATE report SET id = 'a' || char(13, 10) || 'X: y'");
+    inbox_open_again();
+    ck_assert_int_eq(cc_inbox_report_list(inbox, "main", &reports), CC_EMPTY);
+    ck_assert_int_eq(cc_inbox_report_add(inbox, "main", "b", NOW), CC_OK);
+    ck_assert_int_eq(cc_inbox_report_list(inbox, "main", &reports), CC_OK);
+    ck_assert_uint_eq(reports.count, 1);
+    ck_assert_str_eq(reports.ids[0], "b");
+}
+END_TEST
+
+START_TEST(delays_and_dead_nobody_wrote_do_no_harm)
+{
+    inbox_add("a");
+    change("INSERT INTO later SELECT app, seq, -5 FROM message;"
+           "INSERT INTO later VALUES('orders', 7, 9223372036854775807);"
+           "INSERT INTO dead VALUES(-3, -1, -7, x'00', 'a b', x'ff22', x'5c', '', -2)");
+    inbox_open_again();
+    ck_assert_str_eq(inbox_load(0, 9).ids, "a");
+    ck_assert_int_eq(cc_inbox_dead_remove(inbox, -3), CC_OK);
+    ck_assert_int_eq(cc_inbox_dead_remove(inbox, -3), CC_EMPTY);
+    ck_assert_uint_eq(count_set_aside(), 0);
+}
+END_TEST
+
 START_TEST(a_newer_version_is_left_alone)
 {
     change("PRAGMA user_version = 3");
@@ -343,6 +372,8 @@ int main(void)
     tcase_add_loop_test(c, rows_nobody_wrote_are_found_damaged, 0, 13);
     tcase_add_loop_test(c, a_list_of_ids_nobody_wrote_is_set_aside, 0, 4);
     tcase_add_test(c, a_cursor_nobody_wrote_is_no_cursor);
+    tcase_add_test(c, a_report_nobody_wrote_is_no_report);
+    tcase_add_test(c, delays_and_dead_nobody_wrote_do_no_harm);
     tcase_add_test(c, a_newer_version_is_left_alone);
     tcase_add_test(c, an_inbox_of_the_first_version_is_brought_up_to_date);
     tcase_add_loop_test(c, an_old_inbox_with_more_in_it_is_set_aside, 0, 3);

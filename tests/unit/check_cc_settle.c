@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void put_off(recorder *r, const char *id, int delay)
@@ -367,6 +368,134 @@ START_TEST(what_was_not_acknowledged_is_not_reported)
 }
 END_TEST
 
+/* ---- all of it at random ------------------------------------------------- */
+
+#define LAST 400 /* messages                                                  */
+
+static unsigned state = 7;
+
+static unsigned draw(unsigned below)
+{
+    state = state * 1103515245u + 12345u;
+    return (state >> 12) % below;
+}
+
+/* The next message that it was told of; "" when there is none. Answers are
+ * thrown away. */
+static const char *next_told(recorder *r)
+{
+    static char id[32];
+    char word[64];
+    int used = 0;
+
+    while (sscanf(r->text, "%63s %n", word, &used) == 1) {
+        memmove(r->text, r->text + used, strlen(r->text + used) + 1);
+        if (sscanf(word, "m:%31[^/]", id) == 1)
+            return id;
+    }
+    return "";
+}
+
+static void settle_next(recorder *r, char *acked, int *count, unsigned how)
+{
+    const char *id = next_told(r);
+    int number;
+
+    if (id[0] == '\0')
+        return;
+    number = atoi(id + 1);
+    ck_assert_msg(!acked[number], "%s was acknowledged and came again", id);
+    if (how < 2) {
+        put_off(r, id, 0);
+    }
+    else if (how < 4) {
+        reject(r, id);
+    }
+    else {
+        ack(r, id);
+        commit();
+        acked[number] = 1;
+        ++*count;
+    }
+}
+
+static void retry_all(void)
+{
+    static const cc_dead_choice all = { "", "" };
+    size_t retried, left;
+
+    commit();
+    ck_assert_int_eq(
+        cc_dispatch_dead_retry(dispatch, &all, cc_time_now(), &retried, &left), CC_OK);
+    ck_assert_uint_eq(left, 0);
+}
+
+static void do_something(recorder *r, int *next)
+{
+    switch (draw(24)) {
+    case 0:
+        detach(r);
+        attach(r);
+        break;
+    case 1:
+        take_range("orders", "x", *next, *next + 4);
+        *next += 5;
+        break;
+    case 2:
+        retry_all();
+        break;
+    case 3:
+        if (draw(4) == 0)
+            crash();
+        break;
+    default:
+        subscribe(r, "orders", 1 + (int)draw(8));
+    }
+}
+
+/* What is put off until later or waits is acknowledged from where it lies. */
+static int acknowledge_rest(const char *acked, int last)
+{
+    cc_app_usage usage;
+    int i, count = 0;
+
+    retry_all();
+    cc_inbox_app_usage(inbox, "orders", &usage);
+    for (i = 1; i <= last; i++) {
+        if (acked[i])
+            continue;
+        ack(&one, support_text("x%d", i));
+        count++;
+    }
+    ck_assert_int_eq(usage.messages, count);
+    commit();
+    return count;
+}
+
+/* Every message is acknowledged once, and none is lost. */
+START_TEST(nothing_is_lost_whatever_is_put_off_and_rejected)
+{
+    char acked[LAST + 1] = "";
+    int next = 1, count = 0;
+
+    while (next <= LAST) {
+        recorder *r = draw(2) ? &one : &two;
+
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        if (draw(4) == 0)
+            do_something(r, &next);
+        settle_next(r, acked, &count, draw(10));
+    }
+    ck_assert_int_gt(count, LAST / 4);
+    count += acknowledge_rest(acked, next - 1);
+    ck_assert_int_eq(count, LAST);
+    crash();
+    ck_assert_str_eq(list_dead(), "");
+    subscribe(&one, "orders", 10);
+    ck_assert_str_eq(told(&one), "");
+}
+END_TEST
+
 static void add_settling(TCase *c)
 {
     tcase_add_test(c, what_is_put_off_is_given_again_with_the_next_attempt);
@@ -382,6 +511,7 @@ static void add_settling(TCase *c)
     tcase_add_test(c, a_rejected_message_is_not_given_again);
     tcase_add_test(c, a_message_not_in_memory_can_be_rejected);
     tcase_add_test(c, who_is_gone_is_not_told_of_a_rejection);
+    tcase_add_test(c, nothing_is_lost_whatever_is_put_off_and_rejected);
 }
 
 static void add_reporting(TCase *c)
