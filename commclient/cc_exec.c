@@ -458,26 +458,36 @@ static void retire_runner(runner *r)
 
 /* ---- the whole ------------------------------------------------------- */
 
+cc_status cc_exec_check_app(const cc_app_config *app, char **out_error)
+{
+    cc_buffer text = { NULL, 0, 0 };
+    struct stat info;
+
+    if (app->exec == NULL)
+        return CC_OK;
+    if (stat(app->exec[0], &info) == 0) {
+        errno = S_ISDIR(info.st_mode) ? EISDIR : EACCES;
+        if (S_ISREG(info.st_mode)
+            && faccessat(AT_FDCWD, app->exec[0], X_OK, AT_EACCESS) == 0)
+            return CC_OK;
+    }
+    cc_buffer_format(&text, "[app %s] exec: '%s' cannot be run: %s", app->name,
+                     app->exec[0], strerror(errno));
+    *out_error = text.data;
+    return CC_BAD_CONFIG;
+}
+
 cc_status cc_exec_check(const cc_config *config, char **out_error)
 {
     cc_buffer text = { NULL, 0, 0 };
-    const cc_app_config *app;
-    struct stat info;
+    char *error = NULL;
     size_t i;
 
     for (i = 0; i < config->app_count; i++) {
-        app = &config->apps[i];
-        if (app->exec == NULL)
+        if (cc_exec_check_app(&config->apps[i], &error) == CC_OK)
             continue;
-        if (stat(app->exec[0], &info) == 0) {
-            errno = S_ISDIR(info.st_mode) ? EISDIR : EACCES;
-            if (S_ISREG(info.st_mode)
-                && faccessat(AT_FDCWD, app->exec[0], X_OK, AT_EACCESS) == 0)
-                continue;
-        }
-        cc_buffer_format(&text, "%s:%u: [app %s] exec: '%s' cannot be run: %s",
-                         config->file, app->line, app->name, app->exec[0],
-                         strerror(errno));
+        cc_buffer_format(&text, "%s:%u: %s", config->file, config->apps[i].line, error);
+        free(error);
         *out_error = text.data;
         return CC_BAD_CONFIG;
     }

@@ -29,6 +29,8 @@ typedef struct cc_exec cc_exec;
  *  @param out_error  text for the user, to be freed; NULL when CC_OK
  *  @return CC_OK or CC_BAD_CONFIG */
 cc_status cc_exec_check(const cc_config *config, char **out_error);
+/** The same of one application; CC_OK also when it has no program. */
+cc_status cc_exec_check_app(const cc_app_config *app, char **out_error);
 
 /** `config`, `dispatch` and `base` must outlive it. */
 cc_exec *cc_exec_create(const cc_config *config, cc_dispatch *dispatch,

@@ -64,6 +64,8 @@ static void check_all(ctl_report *report, const cc_config *config)
 
     for (i = 0; i < config->server_count; i++)
         ctl_check_server(report, &config->servers[i]);
+    for (i = 0; i < config->app_count; i++)
+        ctl_check_exec(report, &config->apps[i]);
     status = ctl_check_socket(report, config);
     ctl_check_inbox(report, config, status != NULL);
     if (status != NULL)

@@ -14,6 +14,9 @@ struct json_object;
  *  as a poll may take. */
 void ctl_check_server(ctl_report *report, const cc_server_config *server);
 
+/** The program of an [app], if it has one. */
+void ctl_check_exec(ctl_report *report, const cc_app_config *app);
+
 /** The socket, and who listens on it.
  *  @return what a running agent says of itself, json_object_put() it; NULL: none
  *          runs, or it does not say */

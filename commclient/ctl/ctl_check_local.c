@@ -6,6 +6,7 @@
 #include "ctl_check.h"
 #include "ctl_status_ask.h"
 #include "cc_activation.h"
+#include "cc_exec.h"
 #include "cc_inbox.h"
 #include "cc_poller.h"
 
@@ -64,6 +65,30 @@ static int check_writable(ctl_report *report, const char *subject, const char *p
                           strerror(errno));
     free(directory);
     return writable;
+}
+
+/* ---- programs -------------------------------------------------------- */
+
+void ctl_check_exec(ctl_report *report, const cc_app_config *app)
+{
+    char subject[CC_APP_MAX + 16];
+    char *error = NULL;
+    struct stat info;
+
+    if (app->exec == NULL)
+        return;
+    snprintf(subject, sizeof(subject), "app %s", app->name);
+    if (cc_exec_check_app(app, &error) != CC_OK)
+        ctl_report_add(report, CTL_FAULT, subject, error,
+                       "Install the program, make it executable (chmod +x), or correct"
+                       " 'exec'");
+    else if (stat(app->exec[0], &info) == 0 && (info.st_mode & 022) != 0)
+        ctl_report_format(report, CTL_FAULT, subject, "chmod go-w on it",
+                          "'%s' can be written by others", app->exec[0]);
+    else if (!ctl_check_directory(report, subject, app->exec[0]))
+        ctl_report_format(report, CTL_FINE, subject, NULL, "'%s' can be run",
+                          app->exec[0]);
+    free(error);
 }
 
 /* ---- socket ---------------------------------------------------------- */

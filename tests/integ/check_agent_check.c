@@ -375,6 +375,25 @@ START_TEST(a_disk_that_is_too_small)
 }
 END_TEST
 
+START_TEST(a_program_that_cannot_be_run)
+{
+    const char *text =
+        support_text("%s[app orders]\nservers = main\nexec = ./program --all\n",
+                     server_at("http://127.0.0.1:1/"));
+
+    write_config(text);
+    expect_fault("program' cannot be run: No such file", "Install the program");
+    process_write_file(in_directory("program"), "#!/bin/sh\n");
+    chmod(in_directory("program"), 0644);
+    expect_fault("program' cannot be run: Permission denied", "chmod +x");
+    chmod(in_directory("program"), 0777);
+    expect_fault("program' can be written by others", "chmod go-w");
+    chmod(in_directory("program"), 0755);
+    check();
+    expect_text("ok    app orders: '");
+}
+END_TEST
+
 /* ---- a running agent -------------------------------------------------------- */
 
 START_TEST(a_device_name_that_another_agent_uses)
@@ -505,6 +524,7 @@ int main(void)
     tcase_add_test(tc, a_connection_that_is_cut);
     tcase_add_test(tc, a_good_answer);
     tcase_add_test(tc, a_clock_that_is_wrong);
+    tcase_add_test(tc, a_program_that_cannot_be_run);
     tcase_add_test(tc, a_socket_that_is_none);
     tcase_add_test(tc, a_socket_directory_that_is_open_to_others);
     tcase_add_test(tc, an_inbox_that_cannot_be_used);

@@ -51,6 +51,12 @@ grep -oE 'X\([A-Z_]+, "[a-z-]+"' "$top_srcdir/commclient/cc_command.h" |
 grep -oE 'X\([A-Z_]+, "[a-z-]+"' "$top_srcdir/mod_commserver/cs_problem.h" |
     sed -E 's/.*"(.*)"/\1/' | expect commserver-protocol.7 problem
 
+# Each section of the agent's document stands in some page.
+grep -E '^## ' "$top_srcdir/doc/agent.md" | while read -r title; do
+    grep -qxF "@include doc/agent.md | $title" "$top_srcdir"/man/*.md ||
+        echo "man/: no page includes '$title' of doc/agent.md" >>"$findings"
+done
+
 # ---- form ---------------------------------------------------------------------
 
 looked=
