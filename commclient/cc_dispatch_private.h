@@ -147,17 +147,21 @@ struct cc_dispatch {
     int damaged;
 };
 
-/* cc_queue.c: the messages of an app in memory */
+/* cc_queue_index.c: applications by name, messages in memory by id */
 cc_app *cc_queue_find_app(cc_dispatch *d, const char *data, size_t len);
 cc_app *cc_queue_get_app(cc_dispatch *d, const char *name);
 void cc_queue_release_app(cc_dispatch *d, cc_app *app);
-/** 1 when a message that comes now can be held in memory. */
-int cc_queue_can_hold(const cc_app *app);
-void cc_queue_append(cc_dispatch *d, cc_app *app, const cc_stored *stored);
+void cc_queue_index(cc_dispatch *d, cc_message *message);
+void cc_queue_unindex(cc_dispatch *d, cc_message *message);
 cc_message *cc_queue_find(cc_dispatch *d, const char *id, const cc_client *client);
 /** That one of two with the same id. */
 cc_message *cc_queue_find_seq(cc_dispatch *d, const char *app, const char *id,
                               int64_t seq);
+
+/* cc_queue.c: the messages of an app in memory */
+/** 1 when a message that comes now can be held in memory. */
+int cc_queue_can_hold(const cc_app *app);
+void cc_queue_append(cc_dispatch *d, cc_app *app, const cc_stored *stored);
 /** Take it out of all lists and free it. */
 void cc_queue_drop(cc_dispatch *d, cc_message *message);
 /** All that this subscription was given is to be given again, to others. */
