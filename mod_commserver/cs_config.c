@@ -36,6 +36,7 @@ APLOG_USE_MODULE(commserver);
 #define DEFAULT_EVENT_THREADS   16
 #define DEFAULT_TTL             DAY
 #define DEFAULT_MAX_TTL         (30 * DAY)
+#define DEFAULT_IDEMPOTENCY     3600
 #define DEFAULT_MAX_WAIT        55
 #define DEFAULT_MAX_STREAM      3600
 #define DEFAULT_MAX_BATCH       (1024 * 1024)
@@ -94,6 +95,9 @@ static const setting ttl = {
     SETTING_SECONDS, 0 };
 static const setting max_ttl = {
     CS_MAX_TTL, "1 second to 3650 days", LOCAL(max_ttl), 1, (apr_int64_t)3650 * DAY,
+    SETTING_SECONDS, 0 };
+static const setting idempotency_window = {
+    CS_IDEMPOTENCY_WINDOW, "1 second to 7 days", LOCAL(idempotency_window), 1, 7 * DAY,
     SETTING_SECONDS, 0 };
 static const setting max_wait = {
     CS_MAX_WAIT, "0 seconds to 1 hour", LOCAL(max_wait), 0, 3600, SETTING_SECONDS, 0 };
@@ -312,6 +316,8 @@ const command_rec cs_config_commands[] = {
                   "name that keeps the clients of this virtual host apart"),
     ROW(CS_TTL, ttl, ANYWHERE, "lifetime of messages that name none"),
     ROW(CS_MAX_TTL, max_ttl, ANYWHERE, "longest lifetime of a message"),
+    ROW(CS_IDEMPOTENCY_WINDOW, idempotency_window, ANYWHERE,
+        "how long an Idempotency-Key is remembered"),
     ROW(CS_MAX_WAIT, max_wait, ANYWHERE, "longest time that a poll is held"),
     ROW(CS_MAX_STREAM, max_stream, ANYWHERE, "longest time that an event stream lasts"),
     ROW(CS_MAX_BATCH, max_batch, ANYWHERE, "bytes of payload of one answer"),
@@ -398,6 +404,7 @@ void *cs_config_dir_create(apr_pool_t *p, char *path)
     config->origins = NULL;
     config->ttl = CS_CONFIG_UNSET;
     config->max_ttl = CS_CONFIG_UNSET;
+    config->idempotency_window = CS_CONFIG_UNSET;
     config->max_wait = CS_CONFIG_UNSET;
     config->max_stream = CS_CONFIG_UNSET;
     config->max_batch = CS_CONFIG_UNSET;
@@ -416,6 +423,7 @@ void *cs_config_dir_merge(apr_pool_t *p, void *base, void *add)
     c->origins = a->origins ? a->origins : b->origins;
     c->ttl = merge_number(b->ttl, a->ttl);
     c->max_ttl = merge_number(b->max_ttl, a->max_ttl);
+    c->idempotency_window = merge_number(b->idempotency_window, a->idempotency_window);
     c->max_wait = merge_number(b->max_wait, a->max_wait);
     c->max_stream = merge_number(b->max_stream, a->max_stream);
     c->max_batch = merge_number(b->max_batch, a->max_batch);
@@ -632,6 +640,12 @@ apr_int64_t cs_config_ttl(const cs_config_dir *dir)
     apr_int64_t longest = cs_config_max_ttl(dir);
 
     return value < longest ? value : longest;
+}
+
+apr_int64_t cs_config_idempotency_window(const cs_config_dir *dir)
+{
+    return dir->idempotency_window == CS_CONFIG_UNSET ? DEFAULT_IDEMPOTENCY
+                                                      : dir->idempotency_window;
 }
 
 apr_int64_t cs_config_max_wait(const cs_config_dir *dir)

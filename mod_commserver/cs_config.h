@@ -54,6 +54,7 @@ typedef struct cs_config_dir {
     apr_array_header_t *origins;  /* of const char *, lower case; NULL: none */
     apr_int64_t ttl;              /* seconds                                 */
     apr_int64_t max_ttl;          /* seconds                                 */
+    apr_int64_t idempotency_window; /* seconds                               */
     apr_int64_t max_wait;         /* seconds                                 */
     apr_int64_t max_stream;       /* seconds                                 */
     apr_int64_t max_batch;        /* bytes                                   */
@@ -83,6 +84,7 @@ cs_config_dir *cs_config_dir_default(server_rec *s);
 
 apr_int64_t cs_config_ttl(const cs_config_dir *dir);        /* seconds */
 apr_int64_t cs_config_max_ttl(const cs_config_dir *dir);    /* seconds */
+apr_int64_t cs_config_idempotency_window(const cs_config_dir *dir); /* seconds */
 apr_int64_t cs_config_max_wait(const cs_config_dir *dir);   /* seconds */
 apr_int64_t cs_config_max_stream(const cs_config_dir *dir); /* seconds */
 apr_size_t cs_config_max_batch(const cs_config_dir *dir);   /* bytes */

@@ -15,18 +15,26 @@
 typedef struct cs_delivery {
     const char *realm;
     commserver_message message;   /* complete, ttl granted                   */
-    const char *const *clients;   /* checked names                           */
+    const char *const *names;     /* receivers as they were named, checked;
+                                     NULL: message.group, or everybody       */
+    const csq_key *keys;          /* the same, taken apart                   */
     int n;
+    const unsigned char *id;      /* that it is to have; NULL: one is drawn  */
+    csq_refused_fn *each;         /* of a group: told of who was refused     */
+    void *baton;
     /* set by cs_deliver() */
-    unsigned char id[CSQ_ID_BYTES];
-    apr_status_t *refused;        /* n statuses with CSQ_REFUSED, else NULL  */
+    csq_appended out;
+    apr_status_t *refused;        /* n statuses with CSQ_REFUSED and where it
+                                     is lenient; else NULL                   */
     int refusal;                  /* HTTP status with APR_EACCES             */
 } cs_delivery;
 
 /**
  * @param r  the publishing request, NULL: a module
- * @return APR_SUCCESS; APR_EACCES: a sibling refused; or what
- *         csq_payload_encode() and csq_append() return.
+ * @return APR_SUCCESS: out says for how many it was queued, which may be none;
+ *         APR_EACCES: a sibling refused; CSQ_REFUSED: for none, and some were
+ *         refused; or what csq_payload_encode(), csq_append() and
+ *         csq_append_group() return.
  */
 apr_status_t cs_deliver(request_rec *r, apr_pool_t *p, cs_delivery *delivery);
 

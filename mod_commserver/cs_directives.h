@@ -14,6 +14,7 @@
 #define CS_CLIENT_EXPIRY      "CommServerClientExpiry"
 #define CS_DEVICE_EXPIRY      "CommServerDeviceExpiry"
 #define CS_DIRECT             "CommServerDirect"
+#define CS_IDEMPOTENCY_WINDOW "CommServerIdempotencyWindow"
 #define CS_MAX_BATCH          "CommServerMaxBatch"
 #define CS_MAX_CLIENTS        "CommServerMaxClients"
 #define CS_MAX_DEVICES        "CommServerMaxDevices"

@@ -32,6 +32,10 @@ cs_problem cs_problem_of_status(apr_status_t status)
         return CS_PROBLEM_TOO_LARGE;
     case CSQ_REPLACED:
         return CS_PROBLEM_REPLACED;
+    case CSQ_RUNNING:
+        return CS_PROBLEM_RUNNING;
+    case CSQ_OTHER_BODY:
+        return CS_PROBLEM_OTHER_BODY;
     case CSQ_BUSY:
         return CS_PROBLEM_BUSY;
     case CSQ_CLOSED:

@@ -36,7 +36,12 @@
     X(BUSY,          "busy",          503,  1, "the server is busy")          \
     X(FULL,          "full",          507, 30, "there is no room")            \
     X(REFUSED,       "refused",       507, 30,                                \
-      "refused for one or more of several receivers")
+      "refused for one or more of several receivers")                         \
+    X(UNKNOWN,       "unknown",       404,  0, "there is no such thing")      \
+    X(RUNNING,       "idempotency-running", 409, 1,                           \
+      "a request with the same Idempotency-Key is being worked on")           \
+    X(OTHER_BODY,    "idempotency-mismatch", 422, 0,                          \
+      "the Idempotency-Key was used for another message")
 
 #define CS_PROBLEM_ENUM(name, type, status, retry, title) CS_PROBLEM_##name,
 typedef enum { CS_PROBLEM_MAP(CS_PROBLEM_ENUM) CS_PROBLEM_END } cs_problem;

@@ -74,19 +74,29 @@ static apr_status_t parse_digits(const char *text, apr_int64_t *out_value)
     return APR_SUCCESS;
 }
 
-static apr_status_t add_receiver(char *value, apr_pool_t *p, cs_query *query,
+apr_status_t cs_request_receiver(const char *name, apr_pool_t *p, csq_key *out_key,
                                  const char **out_detail)
 {
-    char *slash = strchr(value, '/');
+    const char *slash = strchr(name, '/');
+
+    out_key->realm = NULL;
+    out_key->client = slash ? apr_pstrmemdup(p, name, (apr_size_t)(slash - name)) : name;
+    out_key->device = slash ? slash + 1 : NULL;
+    if (slash && csq_device_check(slash + 1, strlen(slash + 1)) != APR_SUCCESS)
+        return fail(out_detail, CS_BAD_DEVICE);
+    if (csq_client_check(out_key->client, strlen(out_key->client)) != APR_SUCCESS)
+        return fail(out_detail, CS_BAD_CLIENT);
+    return APR_SUCCESS;
+}
+
+static apr_status_t add_receiver(const char *value, apr_pool_t *p, cs_query *query,
+                                 const char **out_detail)
+{
+    csq_key key;
     int i;
 
-    if (slash) {
-        if (csq_device_check(slash + 1, strlen(slash + 1)) != APR_SUCCESS)
-            return fail(out_detail, CS_BAD_DEVICE);
-        *slash = '\0';
-    }
-    if (csq_client_check(value, strlen(value)) != APR_SUCCESS)
-        return fail(out_detail, CS_BAD_CLIENT);
+    if (cs_request_receiver(value, p, &key, out_detail) != APR_SUCCESS)
+        return APR_EINVAL;
     if (!query->to)
         query->to = apr_array_make(p, 8, sizeof(const char *));
     for (i = 0; i < query->to->nelts; i++) {
@@ -218,17 +228,30 @@ static const char *skip_preference(const char *text)
     return *text ? text + 1 : text;
 }
 
+/* Of a preference that is repeated the first counts. */
+typedef struct preferences_seen {
+    unsigned returned : 1;
+    unsigned handling : 1;
+} preferences_seen;
+
 static apr_status_t set_preference(const char *name, const char *value,
-                                   cs_prefer *prefer, int *return_seen,
+                                   cs_prefer *prefer, preferences_seen *seen,
                                    const char **out_detail)
 {
     if (!strcasecmp(name, "wait") && prefer->wait < 0) {
         if (parse_digits(value, &prefer->wait) != APR_SUCCESS)
             return fail(out_detail, "Prefer: wait is a number of seconds");
     }
-    else if (!strcasecmp(name, "return") && !*return_seen) {
-        *return_seen = 1;
+    else if (!strcasecmp(name, "return") && !seen->returned) {
+        seen->returned = 1;
         prefer->minimal = !strcasecmp(value, "minimal");
+    }
+    else if (!strcasecmp(name, "handling") && !seen->handling) {
+        seen->handling = 1;
+        prefer->lenient = !strcasecmp(value, "lenient");
+    }
+    else if (!strcasecmp(name, "respond-async")) {
+        prefer->async = 1;
     }
     return APR_SUCCESS;
 }
@@ -236,10 +259,10 @@ static apr_status_t set_preference(const char *name, const char *value,
 apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_prefer,
                                const char **out_detail)
 {
-    int return_seen = 0;
+    preferences_seen seen = { 0, 0 };
 
+    memset(out_prefer, 0, sizeof(*out_prefer));
     out_prefer->wait = -1;
-    out_prefer->minimal = 0;
     while (field && *field) {
         const char *name, *value = "";
         const char *next = take_word(skip_blanks(field), p, &name);
@@ -250,7 +273,7 @@ apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_
             if (!take_word(next, p, &value))
                 value = "";
         }
-        rv = next ? set_preference(name, value, out_prefer, &return_seen, out_detail)
+        rv = next ? set_preference(name, value, out_prefer, &seen, out_detail)
                   : APR_SUCCESS;
         if (rv != APR_SUCCESS)
             return rv;
@@ -262,10 +285,18 @@ apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_
 apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
                             apr_int64_t *out_seconds, const char **out_detail)
 {
-    if (parse_digits(field, out_seconds) != APR_SUCCESS || *out_seconds < 1)
-        return fail(out_detail, "TTL is given once, a number of seconds from 1 on");
+    if (parse_digits(field, out_seconds) != APR_SUCCESS)
+        return fail(out_detail, "TTL is given once, a number of seconds");
     if (*out_seconds > longest)
         *out_seconds = longest;
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_request_topic(const char *field, const char **out_detail)
+{
+    if (csq_topic_check(field, strlen(field)) != APR_SUCCESS)
+        return fail(out_detail,
+                    "Topic is given once: 1 to 32 letters, digits, '-' or '_'");
     return APR_SUCCESS;
 }
 
@@ -320,6 +351,30 @@ apr_status_t cs_request_ids(const char *field, apr_pool_t *p,
         field = *end ? end + 1 : end;
     }
     return (*out_ids)->nelts ? APR_SUCCESS : fail(out_detail, bad);
+}
+
+apr_status_t cs_request_idempotency_key(const char *field, apr_pool_t *p,
+                                        const char **out_key, const char **out_detail)
+{
+    static const char bad[] = "Idempotency-Key is given once, a string in double quotes: "
+                              "1 to 255 printable characters of ASCII, '\\' before each "
+                              "'\"' and '\\' in it";
+    char *key = apr_palloc(p, strlen(field) + 1), *end = key;
+
+    *out_key = key;
+    if (*field++ != '"')
+        return fail(out_detail, bad);
+    for (; *field && *field != '"'; field++) {
+        if (*field == '\\' && *++field != '"' && *field != '\\')
+            return fail(out_detail, bad);
+        if (*field < 0x20 || *field > 0x7e)
+            return fail(out_detail, bad);
+        *end++ = *field;
+    }
+    *end = '\0';
+    if (*field != '"' || field[1] || end == key || end - key > CS_IDEMPOTENCY_KEY_MAX)
+        return fail(out_detail, bad);
+    return APR_SUCCESS;
 }
 
 /* Thousandths; 1000 where there is none or it is none.                      */

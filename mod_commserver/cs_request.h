@@ -30,13 +30,15 @@ typedef struct cs_query {
     apr_int64_t wait;       /* ?wait=SECONDS, -1: absent                     */
     apr_int64_t max;        /* ?max=COUNT, -1: absent                        */
     unsigned named_events : 1; /* ?event=app                                 */
-    apr_array_header_t *to; /* ?to=..., of const char *: clients, devices
-                               taken off, each client once; NULL: absent     */
+    apr_array_header_t *to; /* ?to=..., of const char *: checked receivers,
+                               each once; NULL: absent                       */
 } cs_query;
 
 typedef struct cs_prefer {
     apr_int64_t wait;       /* seconds, -1: absent                           */
     unsigned minimal : 1;   /* return=minimal                                */
+    unsigned lenient : 1;   /* handling=lenient                              */
+    unsigned async : 1;     /* respond-async                                 */
 } cs_prefer;
 
 /**
@@ -46,6 +48,11 @@ typedef struct cs_prefer {
 apr_status_t cs_request_query(const char *query, apr_pool_t *p, cs_query *out_query,
                               const char **out_detail);
 
+/** Take a receiver apart: {client} or {client}/{device}. @param out_key  the
+ *  realm is NULL; device NULL: none is named */
+apr_status_t cs_request_receiver(const char *name, apr_pool_t *p, csq_key *out_key,
+                                 const char **out_detail);
+
 /** Parse Prefer (RFC 7240); NULL is an absent one. Of a preference that is
  *  repeated the first counts; unknown ones are ignored. */
 apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_prefer,
@@ -54,6 +61,9 @@ apr_status_t cs_request_prefer(const char *field, apr_pool_t *p, cs_prefer *out_
 /** Parse TTL (RFC 8030). @param longest  larger values become this one. */
 apr_status_t cs_request_ttl(const char *field, apr_int64_t longest,
                             apr_int64_t *out_seconds, const char **out_detail);
+
+/** Check Topic (RFC 8030). */
+apr_status_t cs_request_topic(const char *field, const char **out_detail);
 
 /** Parse Urgency (RFC 8030): one of its four words. */
 apr_status_t cs_request_urgency(const char *field, csq_urgency *out_urgency,
@@ -67,6 +77,13 @@ typedef unsigned char cs_id[CSQ_ID_BYTES];
  *  @param out_ids  of cs_id, 1 to CS_IDS_MAX; each once */
 apr_status_t cs_request_ids(const char *field, apr_pool_t *p,
                             apr_array_header_t **out_ids, const char **out_detail);
+#define CS_IDEMPOTENCY_KEY_MAX 255  /* characters                            */
+
+/** Parse Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a string
+ *  of RFC 8941, of 1 to CS_IDEMPOTENCY_KEY_MAX characters, without parameters.
+ *  @param out_key  what stands in the quotes, in p */
+apr_status_t cs_request_idempotency_key(const char *field, apr_pool_t *p,
+                                        const char **out_key, const char **out_detail);
 
 /**
  * Whether Accept (RFC 9110) asks for an event stream rather than for JSON: it

@@ -330,28 +330,21 @@ apr_size_t cs_response_events(const csq_batch *batch, int named, char *out)
     return (apr_size_t)(o - out);
 }
 
-/* ---- a receipt --------------------------------------------------------- */
-
-apr_size_t cs_response_receipt(const unsigned char id[CSQ_ID_BYTES], int to,
-                               char out[CS_RECEIPT_TEXT])
-{
-    char *o = out;
-
-    o = LITERAL(o, "{\"id\":\"");
-    o = write_id(o, id);
-    o = LITERAL(o, "\",\"state\":\"queued\"");
-    if (to) {
-        o = LITERAL(o, ",\"to\":");
-        o = write_number(o, (apr_uint64_t)to);
-    }
-    *o++ = '}';
-    return (apr_size_t)(o - out);
-}
-
-/* ---- problems ---------------------------------------------------------- */
+/* ---- refusals ---------------------------------------------------------- */
 
 /* Punctuation, member names and status of a problem, and of one refusal.    */
 #define PROBLEM_FIXED 128
+
+static apr_size_t refusals_size(const cs_refusal *refusals, int n)
+{
+    apr_size_t size = 0;
+    int i;
+
+    for (i = 0; i < n; i++)
+        size += PROBLEM_FIXED
+                + (refusals[i].client ? string_size(refusals[i].client) : 0);
+    return size;
+}
 
 static char *write_refusals(char *out, const cs_refusal *refusals, int n)
 {
@@ -363,9 +356,13 @@ static char *write_refusals(char *out, const cs_refusal *refusals, int n)
 
         if (i)
             *out++ = ',';
-        out = LITERAL(out, "{\"client\":");
-        out = write_string(out, refusals[i].client);
-        out = LITERAL(out, ",\"type\":");
+        *out++ = '{';
+        if (refusals[i].client) {
+            out = LITERAL(out, "\"client\":");
+            out = write_string(out, refusals[i].client);
+            *out++ = ',';
+        }
+        out = LITERAL(out, "\"type\":");
         out = write_string(out, row->type);
         out = LITERAL(out, ",\"status\":");
         out = write_number(out, (apr_uint64_t)row->status);
@@ -375,19 +372,77 @@ static char *write_refusals(char *out, const cs_refusal *refusals, int n)
     return out;
 }
 
+/* ---- a receipt --------------------------------------------------------- */
+
+/* Names of members, punctuation, id, state and two numbers.                 */
+#define RECEIPT_FIXED 160
+
+const char *cs_response_state(csq_state state)
+{
+    static const char *const words[CSQ_STATES] = {
+        [CSQ_STATE_QUEUED] = "queued",       [CSQ_STATE_HANDED_OUT] = "handed-out",
+        [CSQ_STATE_RECEIVED] = "received",   [CSQ_STATE_ACKNOWLEDGED] = "acknowledged",
+        [CSQ_STATE_EXPIRED] = "expired",     [CSQ_STATE_REPLACED] = "replaced",
+        [CSQ_STATE_WITHDRAWN] = "withdrawn", [CSQ_STATE_DROPPED] = "dropped",
+    };
+
+    return words[state];
+}
+
+apr_size_t cs_response_receipt_size(const cs_receipt *receipt)
+{
+    return RECEIPT_FIXED + refusals_size(receipt->refusals, receipt->n);
+}
+
+apr_size_t cs_response_receipt(const cs_receipt *receipt, char *out)
+{
+    char *o = out;
+
+    o = LITERAL(o, "{\"id\":\"");
+    o = write_id(o, receipt->id);
+    o = LITERAL(o, "\",\"state\":");
+    o = write_string(o, receipt->state);
+    if (receipt->several) {
+        o = LITERAL(o, ",\"to\":");
+        o = write_number(o, receipt->to);
+    }
+    if (receipt->refused) {
+        o = LITERAL(o, ",\"refused_count\":");
+        o = write_number(o, receipt->refused);
+        o = write_refusals(o, receipt->refusals, receipt->n);
+    }
+    *o++ = '}';
+    return (apr_size_t)(o - out);
+}
+
+char *cs_response_member(const char *group, const char *client, apr_pool_t *p,
+                         apr_size_t *out_len)
+{
+    char *out = apr_palloc(p, string_size(group) + string_size(client) + 32), *o = out;
+
+    o = LITERAL(o, "{\"group\":");
+    o = write_string(o, group);
+    o = LITERAL(o, ",\"client\":");
+    o = write_string(o, client);
+    o = LITERAL(o, "}");
+    *o = '\0';
+    *out_len = (apr_size_t)(o - out);
+    return out;
+}
+
+/* ---- problems ---------------------------------------------------------- */
+
 char *cs_response_problem(cs_problem problem, int status, const char *detail,
                           const cs_refusal *refusals, int n, apr_pool_t *p,
                           apr_size_t *out_len)
 {
     const cs_problem_row *row = cs_problem_get(problem);
-    apr_size_t size = PROBLEM_FIXED + string_size(row->type) + string_size(row->title);
+    apr_size_t size = PROBLEM_FIXED + string_size(row->type) + string_size(row->title)
+                      + refusals_size(refusals, n);
     char *out, *o;
-    int i;
 
     if (detail)
         size += string_size(detail);
-    for (i = 0; i < n; i++)
-        size += PROBLEM_FIXED + string_size(refusals[i].client);
     out = o = apr_palloc(p, size);
     o = LITERAL(o, "{\"type\":");
     o = write_string(o, row->type);

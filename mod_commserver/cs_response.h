@@ -37,21 +37,36 @@ apr_size_t cs_response_events_size(const csq_batch *batch);
  */
 apr_size_t cs_response_events(const csq_batch *batch, int named, char *out);
 
-/* Bytes of a receipt at most.                                               */
-#define CS_RECEIPT_TEXT 80
-
-/**
- * Write the JSON that answers a publish.
- * @param to  receivers, where several may be named; 0: leave the member out
- */
-apr_size_t cs_response_receipt(const unsigned char id[CSQ_ID_BYTES], int to,
-                               char out[CS_RECEIPT_TEXT]);
-
 /* A client that was refused, of several.                                    */
 typedef struct cs_refusal {
-    const char *client;
+    const char *client;       /* or {client}/{device}; NULL: all from here on */
     cs_problem problem;
 } cs_refusal;
+
+/* What a publish is answered with.                                          */
+typedef struct cs_receipt {
+    const unsigned char *id;
+    const char *state;
+    int several;              /* `to` means something                        */
+    apr_uint32_t to;          /* for how many it was queued                  */
+    apr_uint32_t refused;     /* for how many it was not                     */
+    const cs_refusal *refusals; /* some of them                              */
+    int n;
+} cs_receipt;
+
+/** The word for a state. */
+const char *cs_response_state(csq_state state);
+
+/** Bytes that cs_response_receipt() will write at most. */
+apr_size_t cs_response_receipt_size(const cs_receipt *receipt);
+
+/** Write the JSON that answers a publish. @return bytes written, no NUL behind
+ *  them. */
+apr_size_t cs_response_receipt(const cs_receipt *receipt, char *out);
+
+/** The JSON of a new membership. @return in p, a NUL behind it */
+char *cs_response_member(const char *group, const char *client, apr_pool_t *p,
+                         apr_size_t *out_len);
 
 /**
  * @param status    the HTTP status; 0: that of the problem's row

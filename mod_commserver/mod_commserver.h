@@ -36,8 +36,9 @@
 extern "C" {
 #endif
 
-/* Raised when something is added; what is here never changes its meaning.   */
-#define COMMSERVER_API_VERSION 1
+/* Raised when something is added; what is here never changes its meaning. A
+ * module is compiled anew then: messages may have grown.                    */
+#define COMMSERVER_API_VERSION 2
 
 /* Functions of siblings are resolved at run time: nothing to import.        */
 #define COMMSERVER_DECLARE(type) type
@@ -47,7 +48,8 @@ extern "C" {
 #define COMMSERVER_STATUS_BASE (APR_OS_START_USERERR + 7100)
 
 typedef enum commserver_status {
-    COMMSERVER_EMPTY = COMMSERVER_STATUS_BASE + 1,     /* client not known     */
+    COMMSERVER_EMPTY = COMMSERVER_STATUS_BASE + 1,     /* client not known, or
+                                                          not there now        */
     COMMSERVER_QUEUE_FULL = COMMSERVER_STATUS_BASE + 2,
     COMMSERVER_SEGMENT_FULL = COMMSERVER_STATUS_BASE + 3,
     COMMSERVER_CLIENTS_FULL = COMMSERVER_STATUS_BASE + 4,
@@ -57,8 +59,19 @@ typedef enum commserver_status {
     COMMSERVER_CLOSED = COMMSERVER_STATUS_BASE + 9,    /* no queues, or no more */
     COMMSERVER_DAMAGED = COMMSERVER_STATUS_BASE + 11,
     COMMSERVER_BAD_NAME = COMMSERVER_STATUS_BASE + 16,
-    COMMSERVER_BAD_JSON = COMMSERVER_STATUS_BASE + 17
+    COMMSERVER_BAD_JSON = COMMSERVER_STATUS_BASE + 17,
+    /* since 2 */
+    COMMSERVER_DEVICES_FULL = COMMSERVER_STATUS_BASE + 20
 } commserver_status;
+
+/* How much a message matters (RFC 8030), since 2. A client may ask for those
+ * of high urgency only, say while it runs on battery.                       */
+typedef enum commserver_urgency {
+    COMMSERVER_VERY_LOW = -2,
+    COMMSERVER_LOW = -1,
+    COMMSERVER_NORMAL = 0,
+    COMMSERVER_HIGH = 1
+} commserver_urgency;
 
 /* ---- a message, since 1 -------------------------------------------------- */
 
@@ -74,6 +87,20 @@ typedef struct commserver_message {
     apr_size_t len;       /* bytes of body                                   */
     apr_uint32_t ttl;     /* seconds to live; 0: CommServerTTL of the server;
                              longer than CommServerMaxTTL is clamped         */
+    /* since 2 */
+    const char *topic;    /* 1..32 of the base64url alphabet: the message takes
+                             the place of what waits under the same app, sender
+                             and topic; NULL: of none                        */
+    commserver_urgency urgency;
+    int receipt;          /* not 0: remember what becomes of it, and have the
+                             application's acknowledgement reported          */
+    int now;              /* not 0: only for who waits for messages now, or did
+                             in the last seconds; ttl means nothing then     */
+    int lenient;          /* not 0, to several: queue it for those for whom it
+                             can be, instead of for all or none              */
+    const char *group;    /* set for message_check, and else ignored: the
+                             group whose members get it, NULL: none          */
+    int everybody;        /* likewise: every client of the realm gets it     */
 } commserver_message;
 
 /* Text of a message's id, without the NUL.                                  */
@@ -82,17 +109,21 @@ typedef struct commserver_message {
 /* ---- publishing, since 1 --------------------------------------------------- */
 
 /**
- * Queue a message for one client. The client's poll, wherever it is held, is
- * answered at once.
+ * Queue a message for one client: for each of its devices, or for the first to
+ * come while there is none. The client's poll, wherever it is held, is answered
+ * at once.
  * @param s       virtual host: its CommServerRealm is that of the client
- * @param client  1..255 bytes of UTF-8 without '/' and control characters
+ * @param client  1..255 bytes of UTF-8 without '/' and control characters; since
+ *                2 also one of its devices: "alice/laptop"
  * @param p       for the time of the call
  * @param out_id  the id of the message, with a NUL; NULL allowed
  * @return APR_SUCCESS: queued; APR_EACCES: another module's message_check
- *         refused it; COMMSERVER_QUEUE_FULL, COMMSERVER_CLIENTS_FULL,
- *         COMMSERVER_SEGMENT_FULL, COMMSERVER_TOO_LARGE, COMMSERVER_BAD_NAME,
+ *         refused it; COMMSERVER_EMPTY: nobody is there, and it was for `now`;
+ *         COMMSERVER_QUEUE_FULL, COMMSERVER_CLIENTS_FULL,
+ *         COMMSERVER_DEVICES_FULL, COMMSERVER_SEGMENT_FULL,
+ *         COMMSERVER_TOO_LARGE, COMMSERVER_BAD_NAME (the topic is a name, too),
  *         COMMSERVER_BAD_JSON, COMMSERVER_BUSY, COMMSERVER_CLOSED,
- *         COMMSERVER_DAMAGED. Nothing is queued then.
+ *         COMMSERVER_DAMAGED, APR_EINVAL (the urgency). Nothing is queued then.
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, commserver_publish,
                         (server_rec *s, const commserver_message *message,
@@ -100,17 +131,58 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, commserver_publish,
                          char out_id[COMMSERVER_ID_TEXT + 1]));
 
 /**
- * Queue one message for several clients, all or none. A client given twice
- * counts once.
- * @param refused  n statuses; set when the result is COMMSERVER_REFUSED: for
- *                 each client why, or APR_SUCCESS; NULL allowed
+ * Queue one message for several clients, all or none unless it is `lenient`. A
+ * client given twice counts once.
+ * @param refused  n statuses; set when the result is COMMSERVER_REFUSED, and
+ *                 when a lenient message was queued: for each client why not,
+ *                 or APR_SUCCESS; NULL allowed
+ * @param n        up to 128, else APR_EINVAL
  * @return as commserver_publish; COMMSERVER_REFUSED in the place of
- *         COMMSERVER_QUEUE_FULL and COMMSERVER_CLIENTS_FULL.
+ *         COMMSERVER_QUEUE_FULL, COMMSERVER_CLIENTS_FULL and
+ *         COMMSERVER_DEVICES_FULL.
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, commserver_publish_several,
                         (server_rec *s, const commserver_message *message,
                          const char *const *clients, int n, apr_pool_t *p,
                          apr_status_t *refused, char out_id[COMMSERVER_ID_TEXT + 1]));
+
+/* ---- groups and everybody, since 2 ----------------------------------------- */
+
+/* What a message to many came to.                                           */
+typedef struct commserver_outcome {
+    char id[COMMSERVER_ID_TEXT + 1];
+    apr_uint32_t receivers;  /* clients it was queued for                    */
+    apr_uint32_t refused;    /* clients it was not queued for                */
+} commserver_outcome;
+
+/**
+ * Queue one message for the members of a group of its application, or for every
+ * client that is known, for those of them for whom it can be.
+ * @param group  NULL: everybody
+ * @return APR_SUCCESS, also where nobody is; COMMSERVER_REFUSED: it could be
+ *         queued for none of them; else as commserver_publish.
+ */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, commserver_publish_group,
+                        (server_rec *s, const commserver_message *message,
+                         const char *group, apr_pool_t *p,
+                         commserver_outcome *out_outcome));
+
+/**
+ * Add a client to a group of an application, or take it out. A group is there
+ * while it has members.
+ * @param group   named as an application is
+ * @param client  without a device
+ * @param out_changed  0: it was in (out) before; NULL allowed
+ * @return APR_SUCCESS, COMMSERVER_BAD_NAME, COMMSERVER_CLIENTS_FULL,
+ *         COMMSERVER_SEGMENT_FULL, COMMSERVER_BUSY, COMMSERVER_CLOSED,
+ *         COMMSERVER_DAMAGED.
+ */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, commserver_group_add,
+                        (server_rec *s, const char *app, const char *group,
+                         const char *client, int *out_changed));
+APR_DECLARE_OPTIONAL_FN(apr_status_t, commserver_group_remove,
+                        (server_rec *s, const char *app, const char *group,
+                         const char *client, int *out_changed));
 
 /* ---- a client's state, since 1 --------------------------------------------- */
 
@@ -123,7 +195,8 @@ typedef struct commserver_client {
 } commserver_client;
 
 /**
- * What waits for a client, and whether it listens.
+ * What waits for a client, and whether it listens: of all its devices, or (since
+ * 2, "alice/laptop") of one.
  * @return APR_SUCCESS; COMMSERVER_EMPTY: not known (all members are 0);
  *         COMMSERVER_BAD_NAME, COMMSERVER_BUSY, COMMSERVER_CLOSED.
  */
@@ -150,7 +223,9 @@ APR_DECLARE_OPTIONAL_FN(const char *, commserver_strerror,
  * Must not block; must not publish (it would be asked again).
  * @param r        the publishing request; NULL: a module publishes
  * @param message  ttl is the one granted, sender is final
- * @param clients  `count` receivers, each once
+ * @param clients  `count` receivers, each once, as they were named: "alice" or
+ *                 (since 2) "alice/laptop". NULL, and count 0, where
+ *                 message->group or message->everybody say who gets it (since 2)
  * @return OK or DECLINED to let it pass; an HTTP status from 400 to 599 to
  *         refuse it: over HTTP the answer is that status with type `policy`.
  */

@@ -62,15 +62,36 @@ START_TEST(a_query_is_decoded_once_and_plus_is_itself)
 }
 END_TEST
 
-START_TEST(receivers_count_once_and_lose_their_device)
+START_TEST(receivers_count_once_and_keep_their_device)
 {
     cs_query query;
 
     ck_assert_int_eq(
         cs_request_query("to=a&to=b/d1&to=a&to=b&to=a%2Fd2", pool, &query, &detail),
         APR_SUCCESS);
-    ck_assert_int_eq(query.to->nelts, 2);
-    ck_assert_str_eq(APR_ARRAY_IDX(query.to, 1, const char *), "b");
+    ck_assert_int_eq(query.to->nelts, 4);
+    ck_assert_str_eq(APR_ARRAY_IDX(query.to, 1, const char *), "b/d1");
+    ck_assert_str_eq(APR_ARRAY_IDX(query.to, 3, const char *), "a/d2");
+}
+END_TEST
+
+START_TEST(a_receiver_is_a_client_or_a_device)
+{
+    static const char *const bad[] = { "", "/d", "a/", "a/b/c", "-", "a/-", "a/ b" };
+    csq_key key;
+    size_t i;
+
+    ck_assert_int_eq(cs_request_receiver("alice", pool, &key, &detail), APR_SUCCESS);
+    ck_assert_str_eq(key.client, "alice");
+    ck_assert_ptr_null(key.device);
+    ck_assert_int_eq(cs_request_receiver("alice/d1", pool, &key, &detail), APR_SUCCESS);
+    ck_assert_str_eq(key.client, "alice");
+    ck_assert_str_eq(key.device, "d1");
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        detail = NULL;
+        ck_assert_int_eq(cs_request_receiver(bad[i], pool, &key, &detail), APR_EINVAL);
+        ck_assert_ptr_nonnull(detail);
+    }
 }
 END_TEST
 
@@ -84,7 +105,7 @@ START_TEST(a_hundred_receivers_pass_and_one_more_fails)
         text = apr_psprintf(pool, "%s&to=c%d", text, i);
     ck_assert_int_eq(cs_request_query(text, pool, &query, &detail), APR_SUCCESS);
     ck_assert_int_eq(query.to->nelts, CS_TO_MAX);
-    text = apr_pstrcat(pool, text, "&to=c1&to=c7/laptop", NULL); /* counted once */
+    text = apr_pstrcat(pool, text, "&to=c1&to=c7", NULL); /* counted once */
     ck_assert_int_eq(cs_request_query(text, pool, &query, &detail), APR_SUCCESS);
     ck_assert_int_eq(query.to->nelts, CS_TO_MAX);
     text = apr_pstrcat(pool, text, "&to=one-more", NULL);
@@ -166,23 +187,28 @@ static const struct {
     const char *field;
     int wait;
     int minimal;
+    int lenient;
+    int async;
 } preferences[] = {
-    { NULL, -1, 0 },
-    { "", -1, 0 },
-    { "wait=10", 10, 0 },
-    { "Wait = 10", 10, 0 },
-    { "wait=\"10\"", 10, 0 },
-    { "respond-async, wait=10", 10, 0 },
-    { "wait=10, wait=20", 10, 0 },
-    { "wait=10; x=1, return=minimal", 10, 1 },
-    { "return=minimal", -1, 1 },
-    { "return=\"minimal\"", -1, 1 },
-    { "return=representation, return=minimal", -1, 0 },
-    { "foo=\"a,wait=3\", wait=4", 4, 0 },
-    { "foo=\"a\\\",wait=3\", wait=4", 4, 0 },
-    { "foo; wait=3", -1, 0 },
-    { ", ,wait=5", 5, 0 },
-    { "handling=lenient", -1, 0 },
+    { NULL, -1, 0, 0, 0 },
+    { "", -1, 0, 0, 0 },
+    { "wait=10", 10, 0, 0, 0 },
+    { "Wait = 10", 10, 0, 0, 0 },
+    { "wait=\"10\"", 10, 0, 0, 0 },
+    { "respond-async, wait=10", 10, 0, 0, 1 },
+    { "wait=10, wait=20", 10, 0, 0, 0 },
+    { "wait=10; x=1, return=minimal", 10, 1, 0, 0 },
+    { "return=minimal", -1, 1, 0, 0 },
+    { "return=\"minimal\"", -1, 1, 0, 0 },
+    { "return=representation, return=minimal", -1, 0, 0, 0 },
+    { "foo=\"a,wait=3\", wait=4", 4, 0, 0, 0 },
+    { "foo=\"a\\\",wait=3\", wait=4", 4, 0, 0, 0 },
+    { "foo; wait=3", -1, 0, 0, 0 },
+    { ", ,wait=5", 5, 0, 0, 0 },
+    { "handling=lenient", -1, 0, 1, 0 },
+    { "Handling=\"Lenient\",Respond-Async", -1, 0, 1, 1 },
+    { "handling=strict, handling=lenient", -1, 0, 0, 0 },
+    { "handling; respond-async", -1, 0, 0, 0 },
 };
 
 START_TEST(preferences_are_found)
@@ -193,6 +219,8 @@ START_TEST(preferences_are_found)
                      APR_SUCCESS);
     ck_assert_int_eq(prefer.wait, preferences[_i].wait);
     ck_assert_int_eq(prefer.minimal, preferences[_i].minimal);
+    ck_assert_int_eq(prefer.lenient, preferences[_i].lenient);
+    ck_assert_int_eq(prefer.async, preferences[_i].async);
 }
 END_TEST
 
@@ -252,7 +280,7 @@ END_TEST
 
 START_TEST(a_ttl_is_clamped_or_refused)
 {
-    static const char *const bad[] = { "", "0", "-1", "+1", "1s", "1, 2", "0x10", " 1" };
+    static const char *const bad[] = { "", "-0", "-1", "+1", "1s", "1, 2", "0x10", " 1" };
     apr_int64_t seconds;
     size_t i;
 
@@ -263,8 +291,29 @@ START_TEST(a_ttl_is_clamped_or_refused)
     ck_assert_int_eq(cs_request_ttl("99999999999999999999", 3600, &seconds, &detail),
                      APR_SUCCESS);
     ck_assert_int_eq(seconds, 3600);
+    ck_assert_int_eq(cs_request_ttl("0", 3600, &seconds, &detail), APR_SUCCESS);
+    ck_assert_int_eq(seconds, 0);
     for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         ck_assert_int_eq(cs_request_ttl(bad[i], 3600, &seconds, &detail), APR_EINVAL);
+}
+END_TEST
+
+START_TEST(a_topic_is_short_and_of_base64url)
+{
+    static const char *const bad[] = {
+        "",    "a b", "a, b",     "a/b",
+        "a+b", "a=",  "\303\274", "123456789012345678901234567890123"
+    };
+    size_t i;
+
+    ck_assert_int_eq(cs_request_topic("weather-1_A", &detail), APR_SUCCESS);
+    ck_assert_int_eq(cs_request_topic("12345678901234567890123456789012", &detail),
+                     APR_SUCCESS);
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        detail = NULL;
+        ck_assert_int_eq(cs_request_topic(bad[i], &detail), APR_EINVAL);
+        ck_assert_ptr_nonnull(detail);
+    }
 }
 END_TEST
 
@@ -349,6 +398,63 @@ START_TEST(a_bad_list_of_ids_is_refused_with_words)
 }
 END_TEST
 
+static const struct {
+    const char *field, *key; /* NULL: 400 */
+} keys[] = {
+    { "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"",
+      "8e03978e-40d5-43dd-bc93-6894a57f9324" },
+    { "\" a, b; c \"", " a, b; c " },
+    { "\"a\\\"b\\\\\"", "a\"b\\" },
+    { "", NULL },
+    { "\"\"", NULL },
+    { "\"", NULL },
+    { "token", NULL },
+    { "8e03978e", NULL },
+    { "\"a", NULL },
+    { "\"a\\", NULL },
+    { "\"a\\\"", NULL },
+    { "\"a\\b\"", NULL },
+    { "\"a\", \"b\"", NULL },
+    { "\"a\";x=1", NULL },
+    { "\"a\" ", NULL },
+    { "\"a\tb\"", NULL },
+    { "\"\303\274\"", NULL },
+    { "\"\177\"", NULL },
+    { ":YWJj:", NULL },
+};
+
+START_TEST(an_idempotency_key_is_a_string)
+{
+    const char *key;
+    apr_status_t rv;
+
+    rv = cs_request_idempotency_key(keys[_i].field, pool, &key, &detail);
+    if (keys[_i].key) {
+        ck_assert_int_eq(rv, APR_SUCCESS);
+        ck_assert_str_eq(key, keys[_i].key);
+    }
+    else {
+        ck_assert_int_eq(rv, APR_EINVAL);
+        ck_assert_ptr_nonnull(detail);
+    }
+}
+END_TEST
+
+START_TEST(an_idempotency_key_has_255_characters_at_most)
+{
+    char field[300];
+    const char *key;
+
+    memset(field, 'k', sizeof(field));
+    field[0] = '"';
+    memcpy(field + 256, "\"", 2);
+    ck_assert_int_eq(cs_request_idempotency_key(field, pool, &key, &detail), APR_SUCCESS);
+    ck_assert_uint_eq(strlen(key), 255);
+    memcpy(field + 256, "k\"", 3);
+    ck_assert_int_eq(cs_request_idempotency_key(field, pool, &key, &detail), APR_EINVAL);
+}
+END_TEST
+
 START_TEST(text_is_utf8_without_controls)
 {
     static const char *const good[] = {
@@ -409,6 +515,7 @@ START_TEST(any_text_is_taken_or_refused)
         csq_urgency urgency;
         cs_prefer prefer;
         cs_query query;
+        const char *key;
 
         ck_assert_int_eq(cs_request_urgency(text, &urgency, &detail), APR_EINVAL);
         ck_assert_int_eq(cs_request_ids(text, pool, &ids, &detail), APR_EINVAL);
@@ -417,7 +524,9 @@ START_TEST(any_text_is_taken_or_refused)
         if (cs_request_prefer(text, pool, &prefer, &detail) == APR_SUCCESS)
             ck_assert_int_ge(prefer.wait, -1);
         if (cs_request_ttl(text, 100, &seconds, &detail) == APR_SUCCESS)
-            ck_assert(seconds >= 1 && seconds <= 100);
+            ck_assert(seconds >= 0 && seconds <= 100);
+        if (cs_request_idempotency_key(text, pool, &key, &detail) == APR_SUCCESS)
+            ck_assert(*key);
         (void)cs_request_is_text(text);
         if (i % 1000 == 0)
             apr_pool_clear(pool);
@@ -437,7 +546,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, an_empty_query_has_nothing);
     tcase_add_test(tc, a_query_is_decoded_once_and_plus_is_itself);
-    tcase_add_test(tc, receivers_count_once_and_lose_their_device);
+    tcase_add_test(tc, receivers_count_once_and_keep_their_device);
+    tcase_add_test(tc, a_receiver_is_a_client_or_a_device);
     tcase_add_test(tc, a_hundred_receivers_pass_and_one_more_fails);
     tcase_add_test(tc, poll_parameters_are_read);
     tcase_add_loop_test(tc, a_bad_query_is_refused_with_words, 0, COUNT(bad_queries));
@@ -448,6 +558,9 @@ int main(void)
     tcase_add_test(tc, an_urgency_is_one_of_four_words);
     tcase_add_test(tc, acknowledged_ids_are_a_list);
     tcase_add_test(tc, a_bad_list_of_ids_is_refused_with_words);
+    tcase_add_test(tc, a_topic_is_short_and_of_base64url);
+    tcase_add_loop_test(tc, an_idempotency_key_is_a_string, 0, COUNT(keys));
+    tcase_add_test(tc, an_idempotency_key_has_255_characters_at_most);
     tcase_add_test(tc, text_is_utf8_without_controls);
     tcase_add_test(tc, any_text_is_taken_or_refused);
     suite_add_tcase(suite, tc);

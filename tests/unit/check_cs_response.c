@@ -278,19 +278,60 @@ START_TEST(an_unknown_cursor_is_a_gap_that_nobody_knows)
 }
 END_TEST
 
+static const char *write_receipt(const cs_receipt *receipt)
+{
+    apr_size_t size = cs_response_receipt_size(receipt);
+    char *out = apr_palloc(pool, size + 1);
+    apr_size_t len = cs_response_receipt(receipt, out);
+
+    ck_assert_uint_le(len, size);
+    out[len] = '\0';
+    return out;
+}
+
+#define RECEIPT "{\"id\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"state\":\""
+
 START_TEST(a_receipt_tells_receivers_where_several_were_named)
 {
     static const unsigned char id[CSQ_ID_BYTES] = { 0 };
-    char out[CS_RECEIPT_TEXT];
-    apr_size_t len = cs_response_receipt(id, 0, out);
+    static const cs_refusal refusals[] = { { "b\\ob/d1", CS_PROBLEM_FULL },
+                                           { NULL, CS_PROBLEM_BUSY } };
+    cs_receipt receipt = { .id = id, .state = "queued", .to = 7 };
 
-    ck_assert_str_eq(apr_pstrmemdup(pool, out, len),
-                     "{\"id\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"state\":\"queued\"}");
-    len = cs_response_receipt(id, 100, out);
-    ck_assert_uint_le(len, sizeof(out));
+    ck_assert_str_eq(write_receipt(&receipt), RECEIPT "queued\"}");
+    receipt.several = 1;
+    receipt.to = APR_UINT32_MAX;
+    ck_assert_str_eq(write_receipt(&receipt), RECEIPT "queued\",\"to\":4294967295}");
+    receipt.refused = APR_UINT32_MAX;
+    receipt.refusals = refusals;
+    receipt.n = 2;
+    receipt.state = cs_response_state(CSQ_STATE_ACKNOWLEDGED);
     ck_assert_str_eq(
-        apr_pstrmemdup(pool, out, len),
-        "{\"id\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"state\":\"queued\",\"to\":100}");
+        write_receipt(&receipt),
+        RECEIPT "acknowledged\",\"to\":4294967295,\"refused_count\":4294967295,"
+                "\"refused\":["
+                "{\"client\":\"b\\\\ob/d1\",\"type\":\"full\",\"status\":507},"
+                "{\"type\":\"busy\",\"status\":503}]}");
+}
+END_TEST
+
+START_TEST(each_state_has_a_word)
+{
+    int i;
+
+    for (i = 0; i < CSQ_STATES; i++)
+        ck_assert_ptr_nonnull(cs_response_state((csq_state)i));
+    ck_assert_str_eq(cs_response_state(CSQ_STATE_HANDED_OUT), "handed-out");
+}
+END_TEST
+
+START_TEST(a_membership_names_group_and_client)
+{
+    apr_size_t len;
+    char *text = cs_response_member("night", "al\"ice", pool, &len);
+
+    ck_assert_str_eq(text, "{\"group\":\"night\",\"client\":\"al\\\"ice\"}");
+    ck_assert_uint_eq(len, strlen(text));
 }
 END_TEST
 
@@ -424,6 +465,8 @@ int main(void)
     tcase_add_test(tc, a_gap_is_an_event_before_the_messages);
     tcase_add_test(tc, an_unknown_cursor_is_a_gap_that_nobody_knows);
     tcase_add_test(tc, a_receipt_tells_receivers_where_several_were_named);
+    tcase_add_test(tc, each_state_has_a_word);
+    tcase_add_test(tc, a_membership_names_group_and_client);
     tcase_add_test(tc, a_problem_has_type_title_status_and_more);
     tcase_add_test(tc, control_characters_of_a_detail_become_escapes);
     tcase_add_loop_test(tc, times_are_of_the_gregorian_calendar, 0, COUNT(times));
