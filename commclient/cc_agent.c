@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cc_agent.c - all parts of a running agent, wired together.
  *
- * One thread, one event loop. Order of making: inbox, dispatch, socket,
- * programs, pollers; the reverse when it ends, so that acknowledgements which
- * came in last are committed and answered.
+ * One thread, one event loop. Order of making: inbox, dispatch, outbox, socket,
+ * programs, pollers and senders; the reverse when it ends, so that
+ * acknowledgements which came in last are committed and answered.
  */
 #include "cc_compat.h"
 #include "cc_agent.h"
@@ -14,8 +14,10 @@
 #include "cc_inbox.h"
 #include "cc_local.h"
 #include "cc_log.h"
+#include "cc_outbox.h"
 #include "cc_paths.h"
 #include "cc_poller.h"
+#include "cc_sender.h"
 #include "cc_service.h"
 #include "cc_time.h"
 #include "cc_transport.h"
@@ -33,6 +35,12 @@
 
 #define HEALTH_STEP 1 /* s between two looks whether the inbox is sound     */
 
+/* What works for one server. */
+typedef struct server_parts {
+    cc_poller *poller;
+    cc_sender *sender; /* NULL: the section has no publish                 */
+} server_parts;
+
 struct cc_agent {
     const cc_config *config; /* what it goes by now                         */
     cc_config *reloaded;     /* the same, owned; NULL: never read again     */
@@ -40,9 +48,10 @@ struct cc_agent {
     cc_inbox *inbox;
     cc_dispatch *dispatch;
     cc_exec *exec;
+    cc_outbox *outbox;
     cc_local *local;
     cc_transport *transport;
-    cc_poller **pollers;
+    server_parts *parts; /* one for each server of the configuration        */
     struct event *terminate;
     struct event *interrupt;
     struct event *hangup;
@@ -87,6 +96,28 @@ static void write_inbox(const cc_agent *agent, cc_buffer *out)
                      (long long)agent->config->inbox_max, (long long)usage.dead);
 }
 
+static void write_spool(const cc_agent *agent, cc_buffer *out)
+{
+    cc_outbox_usage usage;
+
+    cc_outbox_usage_get(agent->outbox, NULL, &usage);
+    cc_buffer_format(out, ",\"spool\":{\"messages\":%lld,\"bytes\":%lld,\"max\":%lld}",
+                     (long long)usage.messages, (long long)usage.bytes,
+                     (long long)agent->config->spool_max);
+}
+
+static void write_server(const cc_agent *agent, size_t i, cc_buffer *out)
+{
+    const server_parts *parts = &agent->parts[i];
+
+    cc_poller_write_status(parts->poller, out);
+    if (parts->sender != NULL) {
+        cc_buffer_add_text(out, ",\"publish\":");
+        cc_sender_write_status(parts->sender, out);
+    }
+    cc_buffer_add_text(out, "}");
+}
+
 static void write_status(void *baton, cc_buffer *out)
 {
     cc_agent *agent = baton;
@@ -101,11 +132,12 @@ static void write_status(void *baton, cc_buffer *out)
                      PACKAGE_VERSION, (long)getpid(), since,
                      cc_local_count(agent->local));
     write_inbox(agent, out);
+    write_spool(agent, out);
     cc_buffer_add_text(out, ",\"servers\":[");
     for (i = 0; i < agent->config->server_count; i++) {
         if (i > 0)
             cc_buffer_add_text(out, ",");
-        cc_poller_write_status(agent->pollers[i], out);
+        write_server(agent, i, out);
     }
     cc_buffer_add_text(out, "],\"apps\":[");
     cc_dispatch_apps(agent->dispatch, write_app, &apps);
@@ -137,7 +169,7 @@ static void tell_service(cc_agent *agent)
     char text[64];
 
     for (i = 0; i < count; i++)
-        connected += cc_poller_state_get(agent->pollers[i]) == CC_POLLER_CONNECTED;
+        connected += cc_poller_state_get(agent->parts[i].poller) == CC_POLLER_CONNECTED;
     snprintf(text, sizeof(text), "connected to %zu of %zu server%s", connected, count,
              count == 1 ? "" : "s");
     cc_service_status(agent->service, text);
@@ -179,33 +211,46 @@ static int is_here(const char *host)
            || strncmp(host, "[::1]", 5) == 0;
 }
 
+static int is_plain(const char *url)
+{
+    return strncasecmp(url, "http://", 7) == 0 && !is_here(url + 7);
+}
+
 /* Allowed, as a proxy in between may encrypt; but rarely meant. */
 static void warn_of_plain_secret(const cc_server_config *server)
 {
     if ((server->password_file != NULL || server->token_file != NULL
          || server->netrc != NULL)
-        && strncasecmp(server->url, "http://", 7) == 0 && !is_here(server->url + 7))
+        && (is_plain(server->url)
+            || (server->publish != NULL && is_plain(server->publish))))
         cc_log(CC_LOG_WARNING,
                "[server %s]: the password or token goes over the network unencrypted,"
                " https:// would protect it",
                server->name);
 }
 
-/* ---- pollers --------------------------------------------------------- */
+/* ---- servers --------------------------------------------------------- */
 
-static cc_poller *make_poller(cc_agent *agent, const cc_server_config *server)
+static void make_parts(cc_agent *agent, const cc_server_config *server,
+                       server_parts *parts)
 {
     warn_of_plain_secret(server);
-    return cc_poller_create(server, agent->transport, agent->dispatch, agent->base);
+    parts->poller =
+        cc_poller_create(server, agent->transport, agent->dispatch, agent->base);
+    if (server->publish != NULL)
+        parts->sender =
+            cc_sender_create(server, agent->transport, agent->outbox, agent->base);
 }
 
-static void destroy_pollers(cc_poller **pollers, size_t count)
+static void destroy_parts(server_parts *parts, size_t count)
 {
     size_t i;
 
-    for (i = 0; pollers != NULL && i < count; i++)
-        cc_poller_destroy(pollers[i]);
-    free(pollers);
+    for (i = 0; parts != NULL && i < count; i++) {
+        cc_poller_destroy(parts[i].poller);
+        cc_sender_destroy(parts[i].sender);
+    }
+    free(parts);
 }
 
 /* ---- reading the configuration again --------------------------------- */
@@ -241,8 +286,8 @@ typedef struct turnover {
     size_t changed;
 } turnover;
 
-/* Move the pollers of servers that are as before. */
-static turnover keep_pollers(cc_agent *agent, const cc_config *fresh, cc_poller **pollers)
+/* Move the parts of servers that are as before. */
+static turnover keep_parts(cc_agent *agent, const cc_config *fresh, server_parts *parts)
 {
     const cc_config *used = agent->config;
     const cc_server_config *before;
@@ -257,9 +302,11 @@ static turnover keep_pollers(cc_agent *agent, const cc_config *fresh, cc_poller 
             result.changed++;
             continue;
         }
-        pollers[i] = agent->pollers[before - used->servers];
-        agent->pollers[before - used->servers] = NULL;
-        cc_poller_server_set(pollers[i], &fresh->servers[i]);
+        parts[i] = agent->parts[before - used->servers];
+        memset(&agent->parts[before - used->servers], 0, sizeof(*parts));
+        cc_poller_server_set(parts[i].poller, &fresh->servers[i]);
+        if (parts[i].sender != NULL)
+            cc_sender_server_set(parts[i].sender, &fresh->servers[i]);
         result.unchanged++;
     }
     return result;
@@ -279,18 +326,19 @@ static void say_turnover(const cc_config *former, const cc_config *fresh, turnov
 /* The former pollers end before new ones begin: they may use one device name. */
 static void change_config(cc_agent *agent, cc_config *fresh)
 {
-    cc_poller **pollers = cc_alloc(fresh->server_count * sizeof(*pollers));
+    server_parts *parts = cc_alloc(fresh->server_count * sizeof(*parts));
     size_t i;
 
-    say_turnover(agent->config, fresh, keep_pollers(agent, fresh, pollers));
-    destroy_pollers(agent->pollers, agent->config->server_count);
-    agent->pollers = pollers;
+    say_turnover(agent->config, fresh, keep_parts(agent, fresh, parts));
+    destroy_parts(agent->parts, agent->config->server_count);
+    agent->parts = parts;
     agent->config = fresh;
     cc_dispatch_config_set(agent->dispatch, fresh);
     cc_exec_config_set(agent->exec, fresh);
+    cc_outbox_config_set(agent->outbox, fresh);
     for (i = 0; i < fresh->server_count; i++) {
-        if (pollers[i] == NULL)
-            pollers[i] = make_poller(agent, &fresh->servers[i]);
+        if (parts[i].poller == NULL)
+            make_parts(agent, &fresh->servers[i], &parts[i]);
     }
     cc_config_destroy(agent->reloaded);
     agent->reloaded = fresh;
@@ -340,6 +388,16 @@ static cc_status open_inbox(cc_agent *agent, char **out_error)
     return cc_inbox_open(agent->config->inbox, cc_time_now(), &agent->inbox, out_error);
 }
 
+static cc_status open_outbox(cc_agent *agent, char **out_error)
+{
+    cc_status status = cc_outbox_create(agent->config, agent->inbox, agent->dispatch,
+                                        agent->base, &agent->outbox);
+
+    if (status != CC_OK)
+        *out_error = cc_copy(cc_inbox_error(agent->inbox));
+    return status;
+}
+
 /* Made by a service manager, or here. */
 static cc_status open_local(cc_agent *agent, char **out_error)
 {
@@ -355,14 +413,14 @@ static cc_status open_local(cc_agent *agent, char **out_error)
                "the service manager made the socket at '%s', the configuration says '%s':"
                " only the former is there",
                passed_path, path);
-    status =
-        cc_local_open(passed_path != NULL ? passed_path : path, passed, agent->base,
-                      agent->dispatch, write_status, agent, &agent->local, out_error);
+    status = cc_local_open(passed_path != NULL ? passed_path : path, passed, agent->base,
+                           agent->dispatch, agent->outbox, write_status, agent,
+                           &agent->local, out_error);
     free(passed_path);
     return status;
 }
 
-static cc_status make_pollers(cc_agent *agent, char **out_error)
+static cc_status connect_servers(cc_agent *agent, char **out_error)
 {
     const cc_config *config = agent->config;
     size_t i;
@@ -372,9 +430,9 @@ static cc_status make_pollers(cc_agent *agent, char **out_error)
         *out_error = cc_copy("libcurl cannot be used");
         return CC_SYSTEM;
     }
-    agent->pollers = cc_alloc(config->server_count * sizeof(*agent->pollers));
+    agent->parts = cc_alloc(config->server_count * sizeof(*agent->parts));
     for (i = 0; i < config->server_count; i++)
-        agent->pollers[i] = make_poller(agent, &config->servers[i]);
+        make_parts(agent, &config->servers[i], &agent->parts[i]);
     return CC_OK;
 }
 
@@ -409,11 +467,13 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
     status = open_inbox(agent, out_error);
     if (status == CC_OK) {
         agent->dispatch = cc_dispatch_create(config, agent->inbox, agent->base);
-        status = open_local(agent, out_error);
+        status = open_outbox(agent, out_error);
     }
+    if (status == CC_OK)
+        status = open_local(agent, out_error);
     if (status == CC_OK) {
         agent->exec = cc_exec_create(config, agent->dispatch, agent->base);
-        status = make_pollers(agent, out_error);
+        status = connect_servers(agent, out_error);
     }
     if (status != CC_OK) {
         cc_agent_destroy(agent);
@@ -444,12 +504,15 @@ void cc_agent_destroy(cc_agent *agent)
         return;
     if (agent->exec != NULL)
         cc_exec_stop(agent->exec); /* the loop runs, so all must be there       */
-    destroy_pollers(agent->pollers, agent->config->server_count);
+    destroy_parts(agent->parts, agent->config->server_count);
     cc_transport_destroy(agent->transport);
     if (agent->dispatch != NULL)
         cc_dispatch_commit(agent->dispatch);
     cc_exec_destroy(agent->exec);
+    if (agent->outbox != NULL)
+        cc_outbox_commit(agent->outbox);
     cc_local_close(agent->local);
+    cc_outbox_destroy(agent->outbox);
     cc_dispatch_destroy(agent->dispatch);
     cc_inbox_close(agent->inbox);
     free_event(agent->terminate);

@@ -12,6 +12,7 @@
 
 #define CC_BACKOFF_FIRST   1000  /* ms, bound of the first pause             */
 #define CC_BACKOFF_HIGHEST 60000 /* ms, bound of all later ones              */
+#define CC_BACKOFF_OBEYED  86400 /* s of Retry-After that are obeyed         */
 
 typedef struct cc_backoff {
     uint64_t state;    /* of the generator                                  */
@@ -23,6 +24,10 @@ void cc_backoff_init(cc_backoff *backoff, uint64_t seed);
 void cc_backoff_reset(cc_backoff *backoff);
 /** Count a failure. @return milliseconds to wait. */
 unsigned cc_backoff_next(cc_backoff *backoff);
+/** Pause as long as a server said, and a bit more at random.
+ *  @param retry_after  s, > 0; more than CC_BACKOFF_OBEYED is that much
+ *  @return milliseconds to wait. */
+int64_t cc_backoff_obey(cc_backoff *backoff, int64_t retry_after);
 /** A random number of 0..bound-1, bound > 0. */
 unsigned cc_backoff_random(cc_backoff *backoff, unsigned bound);
 

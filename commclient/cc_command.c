@@ -97,6 +97,17 @@ static void read_reject(reading *r)
     read_id(r, CC_COMMAND_REJECT);
 }
 
+static void read_publish(reading *r)
+{
+    int is_object = cc_json_peek(&r->json) == '{';
+
+    r->command->kind = CC_COMMAND_PUBLISH;
+    r->commands++;
+    cc_json_skip(&r->json, &r->command->publish, NULL);
+    if (!is_object)
+        refuse(r, CC_ERROR_BAD_COMMAND);
+}
+
 static void read_status(reading *r)
 {
     r->command->kind = CC_COMMAND_STATUS;
@@ -210,9 +221,11 @@ static const struct member {
     const char *name;
     void (*read)(reading *r);
 } members[] = {
-    { "subscribe", read_subscribe }, { "ack", read_ack },       { "nack", read_nack },
-    { "reject", read_reject },       { "status", read_status }, { "window", read_window },
-    { "watch", read_watch },         { "delay", read_delay },   { "dead", read_dead },
+    { "subscribe", read_subscribe }, { "ack", read_ack },
+    { "nack", read_nack },           { "reject", read_reject },
+    { "publish", read_publish },     { "status", read_status },
+    { "window", read_window },       { "watch", read_watch },
+    { "delay", read_delay },         { "dead", read_dead },
 };
 
 static void read_member(reading *r, cc_slice raw)

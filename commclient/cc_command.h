@@ -13,16 +13,37 @@
 #define CC_COMMAND_ERRORS(X)                                                             \
     X(BAD_JSON, "bad-json", "the line is not a JSON object")                             \
     X(UNKNOWN_COMMAND, "unknown-command",                                                \
-      "no known command: subscribe, ack, nack, reject, status and dead are")             \
+      "no known command: subscribe, ack, nack, reject, publish, status and dead are")    \
     X(BAD_COMMAND, "bad-command",                                                        \
-      "one command a line; subscribe, ack, nack and reject take a string, window and"    \
-      " delay a number, watch true or false; dead takes one of list, show, retry and"    \
-      " remove, with an id or true for all, and app")                                    \
+      "one command a line; subscribe, ack, nack and reject take a string, publish an"    \
+      " object, window and delay a number; watch, receipt and base64 are true or false;" \
+      " dead takes one of list, show, retry and remove, with an id or true for all, and" \
+      " app")                                                                            \
     X(BAD_NAME, "bad-name",                                                              \
       "an application is named by up to 64 letters, digits, '.', '_' and"                \
       " '-', a letter or digit first")                                                   \
     X(BAD_WINDOW, "bad-window", "a window is a number from 1 to 10000")                  \
     X(BAD_DELAY, "bad-delay", "a delay is a number of seconds from 0 to 86400")          \
+    X(BAD_RECEIVER, "bad-receiver",                                                      \
+      "one of to, group and all says who gets it: to is CLIENT, CLIENT/DEVICE or a"      \
+      " list of 1 to 100 of them, 7000 bytes of a URL at most; group is named as an"     \
+      " application; all is true")                                                       \
+    X(BAD_DATA, "bad-data",                                                              \
+      "data is needed: any JSON value; a string, without NUL, where type is not JSON;"   \
+      " a string of base64 where base64 is true")                                        \
+    X(BAD_TYPE, "bad-type", "a type is 1 to 255 bytes without control characters")       \
+    X(BAD_TTL, "bad-ttl", "a ttl is a number of seconds from 0 to 2147483647")           \
+    X(BAD_TOPIC, "bad-topic", "a topic is 1 to 32 letters, digits, '_' and '-'")         \
+    X(BAD_URGENCY, "bad-urgency", "urgency is very-low, low, normal or high")            \
+    X(BAD_REF, "bad-ref", "a ref is a string of up to 64 bytes, without NUL")            \
+    X(NO_APP, "no-app",                                                                  \
+      "app is needed where a connection has not subscribed to exactly one application")  \
+    X(NO_SERVER, "no-server",                                                            \
+      "server is needed where several sections have publish, and names one that has it") \
+    X(FULL, "full",                                                                      \
+      "as much waits to be published as spool_max allows: publish it again later")       \
+    X(REFUSED, "refused", "the server refused the message for good")                     \
+    X(EXPIRED, "expired", "its ttl ran out before the server took it")                   \
     X(TOO_MANY, "too-many",                                                              \
       "this connection has all the"                                                      \
       " subscriptions it may have")                                                      \
@@ -56,6 +77,7 @@ typedef enum {
     CC_COMMAND_ACK,
     CC_COMMAND_NACK,
     CC_COMMAND_REJECT,
+    CC_COMMAND_PUBLISH,
     CC_COMMAND_STATUS,
     CC_COMMAND_DEAD
 } cc_command_kind;
@@ -77,6 +99,7 @@ typedef struct cc_command {
     int delay;                /* nack; seconds; 0: not given                */
     char id[CC_ID_MAX + 1];   /* ack, nack, reject; dead: "" for all        */
     cc_dead_action action;    /* dead; app: "" for all                      */
+    cc_slice publish;         /* the object, in the line                    */
 } cc_command;
 
 /** Members that are not known are ignored.

@@ -122,6 +122,11 @@ void cc_commit_note(cc_dispatch *d, cc_status status)
         cc_commit_set_timer(d->commit_timer, COMMIT_RETRY);
 }
 
+void cc_dispatch_note(cc_dispatch *d, cc_status status)
+{
+    cc_commit_note(d, status);
+}
+
 static void tell_change(cc_dispatch *d, const cc_change *change)
 {
     const cc_client *client = change->client;

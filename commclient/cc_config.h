@@ -23,6 +23,7 @@ typedef struct cc_server_config {
     char name[CC_SERVER_MAX + 1];
     char device[CC_DEVICE_MAX + 1];
     char *url;           /* of the poll handler, http or https              */
+    char *publish;       /* of the publish handler, or NULL                 */
     char *user;          /* NULL: none                                      */
     char *password_file; /* NULL: none; goes with user                      */
     char *token_file;    /* NULL: none; a bearer token                      */
@@ -59,6 +60,7 @@ typedef struct cc_config {
     int inbox_given;     /* the same                                      */
     int64_t inbox_max;   /* bytes, with CC_INBOX_MESSAGE_COST each        */
     int64_t max_message; /* bytes of a message between its braces         */
+    int64_t spool_max;   /* bytes, with CC_SPOOL_MESSAGE_COST each        */
     cc_server_config *servers;
     size_t server_count;
     cc_app_config *apps;

@@ -6,6 +6,8 @@
 #include "cc_paths.h"
 
 #define INBOX_MAX_DEFAULT   (256ll << 20)
+#define SPOOL_MAX_DEFAULT   (64ll << 20)
+#define SPOOL_MAX_MOST      (1ll << 40)
 #define MAX_MESSAGE_DEFAULT (8ll << 20)
 #define MAX_MESSAGE_MOST    (512ll << 20) /* SQLite keeps up to 1 GB in one piece */
 
@@ -25,17 +27,23 @@ static cc_status set_inbox_max(cc_config_parser *p, const char *value)
                               CC_INBOX_MAX_MOST);
 }
 
+static cc_status set_spool_max(cc_config_parser *p, const char *value)
+{
+    return cc_config_set_size(p, &p->config->spool_max, value, "spool_max",
+                              SPOOL_MAX_MOST);
+}
+
 static cc_status set_max_message(cc_config_parser *p, const char *value)
 {
     return cc_config_set_size(p, &p->config->max_message, value, "max_message",
                               MAX_MESSAGE_MOST);
 }
 
-static const cc_config_key agent_keys[] = { { "socket", set_socket },
-                                            { "inbox", set_inbox },
-                                            { "inbox_max", set_inbox_max },
-                                            { "max_message", set_max_message },
-                                            { NULL, NULL } };
+static const cc_config_key agent_keys[] = {
+    { "socket", set_socket },           { "inbox", set_inbox },
+    { "inbox_max", set_inbox_max },     { "spool_max", set_spool_max },
+    { "max_message", set_max_message }, { NULL, NULL }
+};
 
 static cc_status begin_agent(cc_config_parser *p, const char *name)
 {
@@ -52,6 +60,7 @@ const cc_config_section cc_config_agent_section = { "agent", agent_keys, begin_a
 void cc_config_agent_defaults(cc_config *config)
 {
     config->inbox_max = INBOX_MAX_DEFAULT;
+    config->spool_max = SPOOL_MAX_DEFAULT;
     config->max_message = MAX_MESSAGE_DEFAULT;
 }
 

@@ -23,30 +23,44 @@ static size_t authority_length(const char *authority)
     return strcspn(authority, "/?#");
 }
 
-static cc_status set_url(cc_config_parser *p, const char *value)
+/* Of a handler; `name` is that of the key. */
+static cc_status set_address(cc_config_parser *p, char **member, const char *value,
+                             const char *name)
 {
     const char *authority = strstr(value, "://");
     const char *c;
 
     if (strncasecmp(value, "http://", 7) != 0 && strncasecmp(value, "https://", 8) != 0)
-        return cc_config_fail(p, "url is '%s': it must begin with http:// or https://",
-                              value);
+        return cc_config_fail(p, "%s is '%s': it must begin with http:// or https://",
+                              name, value);
     authority += 3;
     if (memchr(authority, '@', authority_length(authority)) != NULL)
         return cc_config_fail(
-            p, "url holds a user or a password: give user and password_file, or netrc");
+            p, "%s holds a user or a password: give user and password_file, or netrc",
+            name);
     if (authority_length(authority) == 0)
-        return cc_config_fail(p, "url names no host");
+        return cc_config_fail(p, "%s names no host", name);
     if (!cc_config_is_host(authority, authority_length(authority)))
         return cc_config_fail(
-            p, "url is '%s': http://HOST/... or http://HOST:PORT/... is allowed", value);
+            p, "%s is '%s': http://HOST/... or http://HOST:PORT/... is allowed", name,
+            value);
     for (c = value; *c != '\0'; c++) {
         if ((unsigned char)*c <= 0x20 || *c == 0x7f)
-            return cc_config_fail(p, "url holds a blank or a control character");
+            return cc_config_fail(p, "%s holds a blank or a control character", name);
     }
     if (strchr(value, '#') != NULL)
-        return cc_config_fail(p, "url holds a fragment (#...)");
-    return cc_config_set_text(&last_server(p)->url, value);
+        return cc_config_fail(p, "%s holds a fragment (#...)", name);
+    return cc_config_set_text(member, value);
+}
+
+static cc_status set_url(cc_config_parser *p, const char *value)
+{
+    return set_address(p, &last_server(p)->url, value, "url");
+}
+
+static cc_status set_publish(cc_config_parser *p, const char *value)
+{
+    return set_address(p, &last_server(p)->publish, value, "publish");
 }
 
 static cc_status set_user(cc_config_parser *p, const char *value)
@@ -150,6 +164,7 @@ static cc_status set_connect_timeout(cc_config_parser *p, const char *value)
 }
 
 static const cc_config_key server_keys[] = { { "url", set_url },
+                                             { "publish", set_publish },
                                              { "user", set_user },
                                              { "password_file", set_password_file },
                                              { "token_file", set_token_file },
@@ -213,6 +228,7 @@ cc_status cc_config_server_check(cc_config_parser *p, const cc_server_config *se
 void cc_config_server_clear(cc_server_config *server)
 {
     free(server->url);
+    free(server->publish);
     free(server->user);
     free(server->password_file);
     free(server->token_file);
@@ -231,7 +247,8 @@ static int is_same_text(const char *a, const char *b)
 int cc_config_same_server(const cc_server_config *a, const cc_server_config *b)
 {
     return strcmp(a->name, b->name) == 0 && strcmp(a->device, b->device) == 0
-           && is_same_text(a->url, b->url) && is_same_text(a->user, b->user)
+           && is_same_text(a->url, b->url) && is_same_text(a->publish, b->publish)
+           && is_same_text(a->user, b->user)
            && is_same_text(a->password_file, b->password_file)
            && is_same_text(a->token_file, b->token_file)
            && is_same_text(a->netrc, b->netrc) && is_same_text(a->cert, b->cert)

@@ -214,6 +214,13 @@ cc_status cc_dispatch_subscribe(cc_client *client, const char *app_name, int win
     return CC_OK;
 }
 
+const char *cc_dispatch_only_app(const cc_client *client)
+{
+    const cc_subscription *s = TAILQ_FIRST(&client->subscriptions);
+
+    return client->subscription_count == 1 ? s->app->name : NULL;
+}
+
 void cc_dispatch_ready(cc_client *client)
 {
     cc_subscription *s;

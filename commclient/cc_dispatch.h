@@ -113,6 +113,10 @@ cc_status cc_dispatch_put_off(cc_client *client, const char *id, int delay);
  *              the application" */
 cc_status cc_dispatch_reject(cc_client *client, const char *id, const char *why);
 
+/** The only application that this client has subscribed to.
+ *  @return NULL: there is none, or several */
+const char *cc_dispatch_only_app(const cc_client *client);
+
 /** It has room again, or has just subscribed. */
 void cc_dispatch_ready(cc_client *client);
 
@@ -230,6 +234,10 @@ cc_status cc_dispatch_dead_retry(cc_dispatch *dispatch, const cc_dead_choice *ch
 
 /** Commit the acknowledgements collected so far and answer them. */
 cc_status cc_dispatch_commit(cc_dispatch *dispatch);
+
+/** Others that use the inbox say how that went: it is logged when it begins to
+ *  fail, and when it works again. */
+void cc_dispatch_note(cc_dispatch *dispatch, cc_status status);
 
 /** 1 when the inbox turned out to be damaged: the agent must stop, and finds
  *  a remedy when it is started again. */

@@ -12,6 +12,7 @@
  *            message; one whose time is over says nothing.
  *   dead     the whole object as it came from the server.
  *   report   ids that were acknowledged and of which the server is to be told.
+ *   spool    what waits to be published; its rows are cc_spool.c's.
  *   gap      id is new at each change: an acknowledgement of the former state
  *            does not hide what was added.
  */
@@ -63,6 +64,12 @@
       "(server TEXT NOT NULL, number INTEGER NOT NULL,"                                  \
       " time INTEGER NOT NULL, id TEXT NOT NULL,"                                        \
       " PRIMARY KEY(server, number)) WITHOUT ROWID")                                     \
+    X("spool", 2, 0,                                                                     \
+      "(seq INTEGER PRIMARY KEY, server TEXT NOT NULL,"                                  \
+      " app TEXT NOT NULL, key TEXT NOT NULL, place TEXT NOT NULL,"                      \
+      " type TEXT NOT NULL, topic TEXT NOT NULL, urgency TEXT NOT NULL,"                 \
+      " receipt INTEGER NOT NULL, ttl INTEGER NOT NULL,"                                 \
+      " expires INTEGER NOT NULL, body BLOB NOT NULL)")                                  \
     X("gap", 1, 0,                                                                       \
       "(app TEXT NOT NULL, server TEXT NOT NULL, id TEXT NOT NULL,"                      \
       " count INTEGER NOT NULL, PRIMARY KEY(app, server)) WITHOUT ROWID")                \

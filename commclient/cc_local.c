@@ -34,6 +34,7 @@ struct cc_local {
     char *path;
     struct event_base *base;
     cc_dispatch *dispatch;
+    cc_outbox *outbox;
     void (*status)(void *baton, cc_buffer *out);
     void *baton;
     struct event *acceptable;
@@ -99,7 +100,8 @@ static void take_connection(cc_local *local, int descriptor)
     connection *c = cc_alloc(sizeof(*c));
 
     c->local = local;
-    c->peer = cc_peer_create(descriptor, local->base, local->dispatch, &peer_calls, c);
+    c->peer = cc_peer_create(descriptor, local->base, local->dispatch, local->outbox,
+                             &peer_calls, c);
     TAILQ_INSERT_TAIL(&local->connections, c, link);
     local->count++;
     if (!allowed)
@@ -228,7 +230,7 @@ static cc_status open_socket(cc_local *local, char **out_error)
 }
 
 cc_status cc_local_open(const char *path, int passed, struct event_base *base,
-                        cc_dispatch *dispatch,
+                        cc_dispatch *dispatch, cc_outbox *outbox,
                         void (*status)(void *baton, cc_buffer *out), void *baton,
                         cc_local **out_local, char **out_error)
 {
@@ -239,6 +241,7 @@ cc_status cc_local_open(const char *path, int passed, struct event_base *base,
     local->path = cc_copy(path);
     local->base = base;
     local->dispatch = dispatch;
+    local->outbox = outbox;
     local->status = status;
     local->baton = baton;
     local->lock = -1;

@@ -12,6 +12,7 @@
 #include "cc_compat.h"
 #include "cc_dispatch.h"
 #include "cc_memory.h"
+#include "cc_outbox.h"
 #include "cc_status.h"
 
 struct event_base;
@@ -30,7 +31,7 @@ typedef struct cc_local cc_local;
  *         something else is there; CC_SYSTEM.
  */
 cc_status cc_local_open(const char *path, int passed, struct event_base *base,
-                        cc_dispatch *dispatch,
+                        cc_dispatch *dispatch, cc_outbox *outbox,
                         void (*status)(void *baton, cc_buffer *out), void *baton,
                         cc_local **out_local, char **out_error);
 

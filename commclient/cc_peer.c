@@ -6,6 +6,8 @@
 #include "cc_control.h"
 #include "cc_local.h"
 #include "cc_log.h"
+#include "cc_publication.h"
+#include "cc_time.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,6 +26,7 @@ struct cc_peer {
     const cc_peer_calls *calls;
     void *baton;
     cc_dispatch *dispatch;
+    cc_outbox *outbox;
     cc_client *client; /* NULL: it is given nothing any more         */
     struct event *readable;
     struct event *writable;
@@ -62,19 +65,69 @@ static void send_buffer(cc_peer *peer, cc_buffer *line)
     send_soon(peer);
 }
 
+static void add_member(cc_buffer *line, const char *name, const char *value)
+{
+    if (value == NULL || value[0] == '\0')
+        return;
+    cc_buffer_format(line, ",\"%s\":", name);
+    cc_buffer_add_json_text(line, value);
+}
+
+static void begin_error(cc_buffer *line, cc_command_error error)
+{
+    cc_buffer_format(line, "{\"error\":{\"code\":\"%s\",\"text\":\"%s\"",
+                     cc_command_error_code(error), cc_command_error_text(error));
+}
+
 static void send_error(cc_peer *peer, cc_command_error error, const char *id)
 {
     cc_buffer line = { NULL, 0, 0 };
 
-    cc_buffer_format(&line, "{\"error\":{\"code\":\"%s\",\"text\":\"%s\"",
-                     cc_command_error_code(error), cc_command_error_text(error));
-    if (id != NULL) {
-        cc_buffer_add_text(&line, ",\"id\":");
-        cc_buffer_add_json_text(&line, id);
-    }
+    begin_error(&line, error);
+    add_member(&line, "id", id);
     cc_buffer_add_text(&line, "}}\n");
     send_buffer(peer, &line);
 }
+
+static void send_publish_error(cc_peer *peer, const cc_outcome *outcome)
+{
+    cc_buffer line = { NULL, 0, 0 };
+
+    begin_error(&line, outcome->error);
+    add_member(&line, "detail", outcome->detail);
+    add_member(&line, "ref", outcome->ref);
+    add_member(&line, "key", outcome->key);
+    cc_buffer_add_text(&line, "}}\n");
+    send_buffer(peer, &line);
+}
+
+/* What came of a message: its key, and what is known beside. */
+static void send_outcome(cc_peer *peer, const char *what, const cc_outcome *outcome)
+{
+    cc_buffer line = { NULL, 0, 0 };
+
+    cc_buffer_format(&line, "{\"%s\":{\"key\":\"%s\"", what, outcome->key);
+    add_member(&line, "ref", outcome->ref);
+    add_member(&line, "id", outcome->id);
+    add_member(&line, "state", outcome->state);
+    cc_buffer_add_text(&line, "}}\n");
+    send_buffer(peer, &line);
+}
+
+static void call_spooled(void *baton, const cc_outcome *outcome)
+{
+    send_outcome(baton, "spooled", outcome);
+}
+
+static void call_finished(void *baton, const cc_outcome *outcome)
+{
+    if (outcome->error != CC_ERROR_NONE)
+        send_publish_error(baton, outcome);
+    else
+        send_outcome(baton, "published", outcome);
+}
+
+static const cc_outbox_calls outbox_calls = { call_spooled, call_finished };
 
 void cc_peer_format_message(struct evbuffer *out, const cc_delivery *delivery)
 {
@@ -152,8 +205,10 @@ static const cc_client_calls client_calls = { call_has_room, call_message, call_
 
 static void leave(cc_peer *peer)
 {
-    if (peer->client != NULL)
-        cc_dispatch_detach(peer->client);
+    if (peer->client == NULL)
+        return;
+    cc_dispatch_detach(peer->client);
+    cc_outbox_forget(peer->outbox, peer);
     peer->client = NULL;
 }
 
@@ -300,6 +355,28 @@ static void settle(cc_peer *peer, const cc_command *command)
         send_error(peer, error_of(status), command->id);
 }
 
+static void publish(cc_peer *peer, cc_slice object)
+{
+    cc_outcome outcome = { NULL, NULL, "", "", CC_ERROR_NONE, "" };
+    cc_publication publication;
+    const char *app = publication.app;
+    char ref[CC_REF_MAX + 1];
+
+    outcome.error = cc_publication_parse(object, &publication);
+    memcpy(ref, publication.ref, sizeof(ref));
+    outcome.ref = publication.has_ref ? ref : NULL;
+    if (app[0] == '\0')
+        app = cc_dispatch_only_app(peer->client);
+    if (outcome.error == CC_ERROR_NONE && app == NULL)
+        outcome.error = CC_ERROR_NO_APP;
+    if (outcome.error == CC_ERROR_NONE)
+        outcome.error = cc_outbox_take(peer->outbox, &publication, app, cc_time_now(),
+                                       &outbox_calls, peer);
+    if (outcome.error != CC_ERROR_NONE)
+        send_publish_error(peer, &outcome);
+    cc_publication_clear(&publication);
+}
+
 static void send_status(cc_peer *peer)
 {
     cc_buffer line = { NULL, 0, 0 };
@@ -351,6 +428,9 @@ static void obey_line(cc_peer *peer, const char *data, size_t len)
     case CC_COMMAND_REJECT:
         settle(peer, &command);
         break;
+    case CC_COMMAND_PUBLISH:
+        publish(peer, command.publish);
+        break;
     case CC_COMMAND_STATUS:
         send_status(peer);
         break;
@@ -388,11 +468,12 @@ static void obey_lines(cc_peer *peer)
         cc_buffer_reset(&peer->in, KEEP);
 }
 
-/* The other side will send no more. Its acknowledgements are committed and
- * answered before it goes. */
+/* The other side will send no more. Its acknowledgements, and what it wants
+ * published, are committed and answered before it goes. */
 static void on_end_of_input(cc_peer *peer)
 {
     cc_dispatch_commit(peer->dispatch);
+    cc_outbox_commit(peer->outbox);
     begin_closing(peer);
 }
 
@@ -422,13 +503,14 @@ static void on_readable(evutil_socket_t descriptor, short what, void *baton)
 }
 
 cc_peer *cc_peer_create(int descriptor, struct event_base *base, cc_dispatch *dispatch,
-                        const cc_peer_calls *calls, void *baton)
+                        cc_outbox *outbox, const cc_peer_calls *calls, void *baton)
 {
     cc_peer *peer = cc_alloc(sizeof(*peer));
 
     peer->calls = calls;
     peer->baton = baton;
     peer->dispatch = dispatch;
+    peer->outbox = outbox;
     peer->descriptor = descriptor;
     peer->out = evbuffer_new();
     peer->readable = event_new(base, descriptor, EV_READ | EV_PERSIST, on_readable, peer);

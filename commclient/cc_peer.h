@@ -14,6 +14,7 @@
 #include "cc_compat.h"
 #include "cc_command.h"
 #include "cc_dispatch.h"
+#include "cc_outbox.h"
 
 struct event_base;
 
@@ -30,7 +31,7 @@ typedef struct cc_peer_calls {
 
 /** Takes over `descriptor` (non-blocking) and says hello. */
 cc_peer *cc_peer_create(int descriptor, struct event_base *base, cc_dispatch *dispatch,
-                        const cc_peer_calls *calls, void *baton);
+                        cc_outbox *outbox, const cc_peer_calls *calls, void *baton);
 
 /** Send what can be sent at once, then close. calls.ended is not called. */
 void cc_peer_destroy(cc_peer *peer);

@@ -22,7 +22,6 @@
 #define REPLACED_CALM 600000 /* ms without being replaced: it is over     */
 #define SECRET_STEP   1000   /* ms between two looks at a secret file     */
 #define FULL_STEP     1000   /* ms between two looks at a full inbox      */
-#define RETRY_MAX     86400  /* s of Retry-After that are obeyed          */
 #define SKEW_LEAST    5000   /* ms; less is the network and the seconds   */
 #define QUICK_EMPTY   1000   /* ms; an empty answer before that is no hold*/
 #define ALONE_COUNT   100    /* good answers until batches are asked again*/
@@ -330,13 +329,6 @@ static void on_messages(cc_poller *p, const cc_answer *answer)
     }
 }
 
-static int64_t obeyed_retry(cc_poller *p, const cc_answer *answer)
-{
-    int64_t seconds = answer->retry_after < RETRY_MAX ? answer->retry_after : RETRY_MAX;
-
-    return seconds * 1000 + cc_backoff_random(&p->backoff, 250);
-}
-
 static void on_nothing(cc_poller *p, const cc_answer *answer)
 {
     cc_slice cursor = cc_slice_of(answer->cursor);
@@ -351,7 +343,7 @@ static void on_nothing(cc_poller *p, const cc_answer *answer)
     p->alone = 0;
     note_connected(p);
     if (answer->retry_after > 0)
-        wait_ms(p, obeyed_retry(p, answer));
+        wait_ms(p, cc_backoff_obey(&p->backoff, answer->retry_after));
     else if (p->held && answer->duration < QUICK_EMPTY)
         wait_ms(p, QUICK_EMPTY + cc_backoff_random(&p->backoff, QUICK_EMPTY));
     else
@@ -399,7 +391,7 @@ static void on_other_status(cc_poller *p, const cc_answer *answer)
     if (answer->retry_after > 0) {
         set_state(p, CC_POLLER_BUSY, answer->status, "answered %ld, come back in %lld s",
                   answer->status, (long long)answer->retry_after);
-        wait_ms(p, obeyed_retry(p, answer));
+        wait_ms(p, cc_backoff_obey(&p->backoff, answer->retry_after));
         return;
     }
     if (answer->status >= 300 && answer->status < 400)
@@ -510,7 +502,6 @@ void cc_poller_write_status(const cc_poller *p, cc_buffer *out)
     write_time(out, "next_try", p->next_try);
     cc_buffer_format(out, ",\"received\":%lld", (long long)p->received);
     write_time(out, "last_message", p->last_message);
-    cc_buffer_add_text(out, "}");
 }
 
 cc_poller_state cc_poller_state_get(const cc_poller *p)

@@ -55,7 +55,7 @@ void cc_poller_destroy(cc_poller *poller);
 /** The same section as before, in another place. A poll on its way goes on. */
 void cc_poller_server_set(cc_poller *poller, const cc_server_config *server);
 
-/** Write its object in {"status":{"servers":[...]}}. */
+/** Write its object in {"status":{"servers":[...]}}, without the last brace. */
 void cc_poller_write_status(const cc_poller *poller, cc_buffer *out);
 
 cc_poller_state cc_poller_state_get(const cc_poller *poller);

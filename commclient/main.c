@@ -7,10 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const ctl_verb *const verbs[] = {
-    &ctl_setup,  &ctl_run,  &ctl_listen, &ctl_ack,
-    &ctl_status, &ctl_apps, &ctl_dead,   &ctl_check
-};
+static const ctl_verb *const verbs[] = { &ctl_setup, &ctl_run,       &ctl_listen,
+                                         &ctl_ack,   &ctl_send_verb, &ctl_status,
+                                         &ctl_apps,  &ctl_dead,      &ctl_check };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 

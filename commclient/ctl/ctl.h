@@ -15,7 +15,10 @@ enum {
     CTL_USAGE = 2,
     CTL_NO_AGENT = 3, /* none runs on the socket, or it went away          */
     CTL_CONFIG = 4,
-    CTL_IN_USE = 5 /* another agent runs                                */
+    CTL_IN_USE = 5,  /* another agent runs                                */
+    CTL_REFUSED = 6, /* the server does not want the message              */
+    CTL_TIMEOUT = 7,
+    CTL_FULL = 8 /* the agent takes no message more now               */
 };
 
 typedef struct ctl_verb {
@@ -32,6 +35,7 @@ extern const ctl_verb ctl_listen;
 extern const ctl_verb ctl_ack;
 extern const ctl_verb ctl_apps;
 extern const ctl_verb ctl_dead;
+extern const ctl_verb ctl_send_verb;
 extern const ctl_verb ctl_status;
 
 /** Print the help of a verb to stdout. @return CTL_OK */

@@ -39,7 +39,7 @@ expect() { # PROPOSED FUNCTION WORD...
     [ "$found" = "$1 " ] || fail "bash: '${*:3}' gives '$found', not '$1'"
 }
 
-expect "setup status" _commclient commclient s
+expect "send setup status" _commclient commclient s
 expect "--help --version" _commclient commclient --
 expect "--json" _commclient commclient status --j
 expect "--config --help --inbox --socket --verbose" _commclient commclient run --
@@ -101,7 +101,7 @@ if command -v fish >/dev/null; then
             complete -C '$1'" 2>&1 | cut -f 1 | sort | tr '\n' ' '
     }
     found=$(in_fish "commclient s")
-    [ "$found" = "setup status " ] || fail "fish: 'commclient s' gives '$found'"
+    [ "$found" = "send setup status " ] || fail "fish: 'commclient s' gives '$found'"
     found=$(in_fish "commclient status --j")
     [ "$found" = "--json " ] || fail "fish: 'commclient status --j' gives '$found'"
     found=$(in_fish "commsend --seg")

@@ -228,6 +228,11 @@ void local_close(local_app *app)
     free(app);
 }
 
+int local_socket(const local_app *app)
+{
+    return app->fd;
+}
+
 void local_send_bytes(local_app *app, const char *data, size_t len)
 {
     while (len > 0) {

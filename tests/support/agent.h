@@ -52,6 +52,9 @@ typedef struct local_app local_app;
 local_app *local_open(const agent *a);
 void local_close(local_app *app);
 
+/** Its socket, for tests that need one. */
+int local_socket(const local_app *app);
+
 /** Send a line; the newline is added. */
 void local_send(local_app *app, const char *line);
 void local_send_bytes(local_app *app, const char *data, size_t len);

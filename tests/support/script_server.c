@@ -32,6 +32,7 @@ struct script_server {
     connection connections[CONNECTIONS_MAX];
     connection *current; /* of the last request                               */
     char head[HEAD_MAX]; /* of it                                             */
+    char body[HEAD_MAX]; /* of it                                             */
     char value[HEAD_MAX];
 };
 
@@ -99,17 +100,30 @@ static void take_connection(script_server *s)
     ck_abort_msg("the scripted server has no room for a connection");
 }
 
-/* 1: the head of a request is whole. Requests of the agent have no body. */
-static int take_head(script_server *s, connection *c)
+static size_t body_length(const script_server *s)
+{
+    const char *length = script_header(s, "Content-Length");
+
+    return length ? strtoul(length, NULL, 10) : 0;
+}
+
+/* 1: a request is whole; it fits into HEAD_MAX bytes. */
+static int take_request(script_server *s, connection *c)
 {
     char *end = memmem(c->in, c->len, "\r\n\r\n", 4);
-    size_t len;
+    size_t len, body;
 
     if (end == NULL)
         return 0;
     len = (size_t)(end - c->in) + 4;
     memcpy(s->head, c->in, len);
     s->head[len] = '\0';
+    body = body_length(s);
+    if (c->len < len + body)
+        return 0;
+    memcpy(s->body, c->in + len, body);
+    s->body[body] = '\0';
+    len += body;
     memmove(c->in, c->in + len, c->len - len);
     c->len -= len;
     s->current = c;
@@ -125,7 +139,7 @@ static int read_from(script_server *s, connection *c)
         return 0;
     }
     c->len += (size_t)n;
-    return take_head(s, c);
+    return take_request(s, c);
 }
 
 static int poll_once(script_server *s, int ms)
@@ -167,6 +181,11 @@ void script_expect(script_server *s)
 const char *script_head(const script_server *s)
 {
     return s->head;
+}
+
+const char *script_body(const script_server *s)
+{
+    return s->body;
 }
 
 const char *script_request_line(const script_server *s)

@@ -40,6 +40,10 @@ const char *script_header(const script_server *s, const char *name);
 /** All of the last request's head. */
 const char *script_head(const script_server *s);
 
+/** The last request's body, with a NUL behind it; head and body together have
+ *  up to 16 KB. It lives until the next request. */
+const char *script_body(const script_server *s);
+
 /** Send bytes as they are. */
 void script_raw(script_server *s, const char *data, size_t len);
 

@@ -74,6 +74,17 @@ START_TEST(what_is_to_be_done_with_the_dead_is_read)
 }
 END_TEST
 
+START_TEST(publish_is_read_as_it_stands)
+{
+    const char *line = "{\"x\":1, \"publish\" : {\"data\": 1e9 } }";
+
+    ck_assert_str_eq(parse(line), "");
+    ck_assert_int_eq(command.kind, CC_COMMAND_PUBLISH);
+    ck_assert_ptr_eq(command.publish.data, strstr(line, "{\"data"));
+    ck_assert(cc_slice_is(command.publish, "{\"data\": 1e9 }"));
+}
+END_TEST
+
 static const char *const wrong[][2] = {
     { "x", "bad-json" },
     { "{", "bad-json" },
@@ -108,18 +119,21 @@ static const char *const wrong[][2] = {
     { "{\"dead\":{\"list\":true,\"app\":7}}", "bad-command" },
     { "{\"dead\":{\"list\":true},\"ack\":\"a\"}", "bad-command" },
     { "{\"dead\":{\"list\":true}", "bad-json" },
-    { "{\"publish\":{\"app\":\"a\"}}", "unknown-command" },
     { "{\"window\":16}", "unknown-command" },
     { "{\"subscribe\":\"a\",\"ack\":\"b\"}", "bad-command" },
     { "{\"ack\":\"a\",\"ack\":\"b\"}", "bad-command" },
     { "{\"subscribe\":7}", "bad-command" },
+    { "{\"publish\":7}", "bad-command" },
+    { "{\"publish\":[]}", "bad-command" },
+    { "{\"publish\":{},\"ack\":\"a\"}", "bad-command" },
     { "{\"ack\":null}", "bad-command" },
     { "{\"subscribe\":\"a\",\"watch\":1}", "bad-command" },
     { "{\"subscribe\":\"\"}", "bad-name" },
     { "{\"subscribe\":\"-\"}", "bad-name" },
     { "{\"subscribe\":\"a/b\"}", "bad-name" },
     { "{\"subscribe\":\"\\u0000\"}", "bad-name" },
-    { "{\"subscribe\":\"a234567890123456789012345678901234567890123456789012345678901234"
+    { "{\"subscribe\":"
+      "\"a234567890123456789012345678901234567890123456789012345678901234"
       "x\"}",
       "bad-name" },
     { "{\"subscribe\":\"a\",\"window\":0}", "bad-window" },
@@ -127,7 +141,8 @@ static const char *const wrong[][2] = {
     { "{\"subscribe\":\"a\",\"window\":-1}", "bad-window" },
     { "{\"subscribe\":\"a\",\"window\":\"16\"}", "bad-window" },
     { "{\"subscribe\":\"a\",\"window\":99999999999999999999999999}", "bad-window" },
-    { "{\"ack\":\"a23456789012345678901234567890123456789012345678901234567890123456\"}",
+    { "{\"ack\":"
+      "\"a23456789012345678901234567890123456789012345678901234567890123456\"}",
       "unknown-id" },
 };
 
@@ -146,6 +161,7 @@ int main(void)
     tcase_add_test(c, ack_is_read);
     tcase_add_test(c, nack_and_reject_are_read);
     tcase_add_test(c, what_is_to_be_done_with_the_dead_is_read);
+    tcase_add_test(c, publish_is_read_as_it_stands);
     tcase_add_loop_test(c, wrong_lines_say_what_is_wrong, 0,
                         (int)(sizeof(wrong) / sizeof(wrong[0])));
     suite_add_tcase(s, c);

@@ -22,7 +22,7 @@ end
 
 function __commclient_takes_file
     set -l words (commandline -opc)
-    contains -- $words[-1] -c --config -s --socket -i --inbox -a --ca -p --password-file
+    contains -- $words[-1] -c --config -s --socket -i --inbox -a --ca -p --password-file --file
 end
 
 complete -c commclient -f
