@@ -158,6 +158,7 @@ void read_config(const char *text)
     const char *file = support_text("%s/c.conf", directory);
     char *error = NULL;
 
+    cc_config_destroy(former);
     former = config;
     process_write_file(file, text);
     ck_assert_int_eq(cc_config_read(file, &config, &error), CC_OK);
