@@ -336,6 +336,7 @@ static void change_config(cc_agent *agent, cc_config *fresh)
     cc_dispatch_config_set(agent->dispatch, fresh);
     cc_exec_config_set(agent->exec, fresh);
     cc_outbox_config_set(agent->outbox, fresh);
+    cc_local_config_set(agent->local, fresh);
     for (i = 0; i < fresh->server_count; i++) {
         if (parts[i].poller == NULL)
             make_parts(agent, &fresh->servers[i], &parts[i]);
@@ -414,8 +415,8 @@ static cc_status open_local(cc_agent *agent, char **out_error)
                " only the former is there",
                passed_path, path);
     status = cc_local_open(passed_path != NULL ? passed_path : path, passed, agent->base,
-                           agent->dispatch, agent->outbox, write_status, agent,
-                           &agent->local, out_error);
+                           agent->config, agent->dispatch, agent->outbox, write_status,
+                           agent, &agent->local, out_error);
     free(passed_path);
     return status;
 }

@@ -58,7 +58,9 @@
     X(LEFT_OUT, "left-out",                                                              \
       "copies were left out because this"                                                \
       " connection was not read fast enough")                                            \
-    X(NOT_PERMITTED, "not-permitted", "this socket belongs to another user")             \
+    X(NOT_PERMITTED, "not-permitted",                                                    \
+      "this is for other users; 'users' in an [app NAME]"                                \
+      " section says for whom")                                                          \
     X(BUSY, "busy", "the agent has all the connections it may have")
 
 typedef enum {

@@ -102,4 +102,7 @@ int cc_config_may_control(uid_t user);
 /** 1 when others than this user and root may use an application. */
 int cc_config_has_users(const cc_config *config);
 
+/** 1 when this user may use at least one application. */
+int cc_config_may_connect(const cc_config *config, uid_t user);
+
 #endif

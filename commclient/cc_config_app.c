@@ -240,6 +240,17 @@ int cc_config_may_use(const cc_config *config, const char *app, uid_t user)
     return 0;
 }
 
+int cc_config_may_connect(const cc_config *config, uid_t user)
+{
+    size_t i;
+
+    for (i = 0; i < config->app_count; i++) {
+        if (cc_config_may_use(config, config->apps[i].name, user))
+            return 1;
+    }
+    return cc_config_may_control(user);
+}
+
 int cc_config_has_users(const cc_config *config)
 {
     size_t i;

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXPIRY_STEP 5000    /* ms between two looks for expired messages     */
 #define LINE_FRAME  4096    /* bytes of a line beside the message            */
@@ -110,6 +111,7 @@ cc_client *cc_dispatch_attach(cc_dispatch *d, const cc_client_calls *calls, void
     client->dispatch = d;
     client->calls = calls;
     client->baton = baton;
+    client->user = geteuid();
     TAILQ_INIT(&client->subscriptions);
     return client;
 }
@@ -142,6 +144,30 @@ void cc_dispatch_detach(cc_client *client)
         end_subscription(d, s);
     cc_commit_forget_client(d, client);
     free(client);
+}
+
+/* ---- users ----------------------------------------------------------- */
+
+void cc_dispatch_user_set(cc_client *client, uid_t user)
+{
+    client->user = user;
+}
+
+int cc_dispatch_may_use(const cc_client *client, const char *app)
+{
+    return cc_config_may_use(client->dispatch->config, app, client->user);
+}
+
+int cc_dispatch_may_stay(const cc_client *client)
+{
+    const cc_subscription *s;
+
+    TAILQ_FOREACH(s, &client->subscriptions, of_client)
+    {
+        if (!cc_dispatch_may_use(client, s->app->name))
+            return 0;
+    }
+    return 1;
 }
 
 /* ---- subscriptions --------------------------------------------------- */
@@ -189,6 +215,8 @@ cc_status cc_dispatch_subscribe(cc_client *client, const char *app_name, int win
     cc_subscription *s = find_subscription(client, app_name);
     cc_app *app;
 
+    if (!cc_dispatch_may_use(client, app_name))
+        return CC_NOT_PERMITTED;
     if (window <= 0)
         window = configured_window(d, app_name);
     if (s != NULL) {

@@ -80,6 +80,16 @@ cc_client *cc_dispatch_attach(cc_dispatch *dispatch, const cc_client_calls *call
 /** What it has not acknowledged goes to others. */
 void cc_dispatch_detach(cc_client *client);
 
+/* A client is this user, unless said otherwise. What others may do depends on
+ * the application (cc_config_may_use): all calls below that are about one
+ * return CC_NOT_PERMITTED where they may not.                                 */
+void cc_dispatch_user_set(cc_client *client, uid_t user);
+/** May it subscribe to this application, settle its messages, publish for it? */
+int cc_dispatch_may_use(const cc_client *client, const char *app);
+/** 1 when it may use all applications that it has subscribed to; another
+ *  configuration can change that. */
+int cc_dispatch_may_stay(const cc_client *client);
+
 /**
  * Messages of `app` for this client from now on. They begin to flow with the
  * next cc_dispatch_ready(), so that the caller can answer first. Again for the

@@ -88,6 +88,7 @@ struct cc_client {
     cc_dispatch *dispatch;
     const cc_client_calls *calls;
     void *baton;
+    uid_t user; /* who it is                            */
     struct cc_subscriptions subscriptions;
     int subscription_count;
 };

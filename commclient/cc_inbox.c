@@ -318,6 +318,19 @@ cc_status cc_inbox_gap_remove(cc_inbox *inbox, const char *id)
     return cc_inbox_run(inbox, CC_SQL_GAP_REMOVE);
 }
 
+cc_status cc_inbox_gap_app(cc_inbox *inbox, const char *id, char out_app[CC_APP_MAX + 1])
+{
+    sqlite3_stmt *statement = inbox->statements[CC_SQL_GAP_APP];
+    cc_status status;
+
+    cc_inbox_bind_text(statement, 1, id);
+    status = cc_inbox_step(inbox, CC_SQL_GAP_APP);
+    if (status == CC_OK)
+        snprintf(out_app, CC_APP_MAX + 1, "%s", cc_inbox_column_text(statement, 0));
+    sqlite3_reset(statement);
+    return status;
+}
+
 cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
                         void (*each)(void *baton, const char *server, const char *id,
                                      int64_t count),

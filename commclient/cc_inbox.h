@@ -241,6 +241,8 @@ cc_status cc_inbox_gap_add(cc_inbox *inbox, const char *server, const char *app,
 /** The same for every application that has subscribed before, count unknown. */
 cc_status cc_inbox_gap_add_unknown(cc_inbox *inbox, const char *server);
 cc_status cc_inbox_gap_remove(cc_inbox *inbox, const char *id);
+/** Whose gap it is. @return CC_EMPTY: there is none with this id. */
+cc_status cc_inbox_gap_app(cc_inbox *inbox, const char *id, char out_app[CC_APP_MAX + 1]);
 /** @param count  messages missing; 0: unknown */
 cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
                         void (*each)(void *baton, const char *server, const char *id,

@@ -151,6 +151,7 @@
                " 4611686018427387903) END")                                              \
     X(GAP_REMOVE, "DELETE FROM gap WHERE id = ?1")                                       \
     X(GAPS, "SELECT server, id, count FROM gap WHERE app = ?1")                          \
+    X(GAP_APP, "SELECT app FROM gap WHERE id = ?1")                                      \
     X(APP_ADD, "INSERT OR IGNORE INTO app VALUES (?1)")                                  \
     X(APP_NAMES, "SELECT name FROM app")
 

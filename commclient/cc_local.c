@@ -22,17 +22,21 @@
 #include <event2/event.h>
 
 #define BACKLOG      64
-#define ACCEPT_PAUSE 1 /* s, when there are no descriptors                  */
+#define ACCEPT_PAUSE 1   /* s, when there are no descriptors                  */
+#define REFUSED_MAX  8   /* refused connections of a user at once, that hear why */
+#define SAID_MAX     256 /* users of whom the log said that they were refused */
 
 typedef struct connection {
     TAILQ_ENTRY(connection) link;
     cc_local *local;
     cc_peer *peer;
+    uid_t user;
 } connection;
 
 struct cc_local {
     char *path;
     struct event_base *base;
+    const cc_config *config;
     cc_dispatch *dispatch;
     cc_outbox *outbox;
     void (*status)(void *baton, cc_buffer *out);
@@ -41,9 +45,12 @@ struct cc_local {
     struct event *retry;
     TAILQ_HEAD(, connection) connections;
     unsigned count;
-    int lock;     /* descriptor, -1: none                                */
-    int listener; /* descriptor, -1: none                                */
-    int bound;    /* the socket file is ours                             */
+    uid_t said[SAID_MAX]; /* who was refused something                       */
+    unsigned said_count;
+    int made_directory; /* for the socket, just now                          */
+    int lock;           /* descriptor, -1: none                                */
+    int listener;       /* descriptor, -1: none                                */
+    int bound;          /* the socket file is ours                             */
 };
 
 static char *format_error(const char *path, const char *what, int code)
@@ -75,39 +82,91 @@ static void forget_connection(void *baton, cc_peer *peer)
     free(c);
 }
 
-static const cc_peer_calls peer_calls = { write_status, forget_connection };
-
-/* Others cannot connect to a socket of mode 0600; if someone has changed the
- * mode, they are still refused. */
-static int is_allowed(int descriptor)
+/* Once for each user. */
+static void say_refused(cc_local *local, uid_t user, const char *what)
 {
-    struct ucred who;
-    socklen_t len = sizeof(who);
+    unsigned i;
 
-    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
-        return 0;
-    if (who.uid == geteuid() || who.uid == 0)
-        return 1;
-    cc_log(CC_LOG_WARNING, "user %lu is refused on the socket (process %ld)",
-           (unsigned long)who.uid, (long)who.pid);
-    return 0;
+    for (i = 0; i < local->said_count; i++) {
+        if (local->said[i] == user)
+            return;
+    }
+    if (local->said_count == SAID_MAX)
+        return;
+    local->said[local->said_count++] = user;
+    cc_log(CC_LOG_WARNING, "user %lu is refused: %s; 'users' in [app NAME] says who may",
+           (unsigned long)user, what);
 }
 
-static void take_connection(cc_local *local, int descriptor)
+static void note_refused(void *baton, const char *what)
 {
-    int allowed = is_allowed(descriptor);
-    int full = local->count >= CC_PEERS_MAX;
+    connection *c = baton;
+
+    say_refused(c->local, c->user, what);
+}
+
+static const cc_peer_calls peer_calls = { write_status, note_refused, forget_connection };
+
+static unsigned count_of_user(const cc_local *local, uid_t user)
+{
+    const connection *c;
+    unsigned count = 0;
+
+    TAILQ_FOREACH(c, &local->connections, link)
+    count += c->user == user;
+    return count;
+}
+
+/* How many connections this user may have now. */
+static unsigned limit_for(const cc_local *local, uid_t user)
+{
+    if (cc_config_may_control(user))
+        return local->count < CC_PEERS_MAX ? CC_PEERS_MAX : 0;
+    if (!cc_config_may_connect(local->config, user) || local->count >= CC_PEERS_OTHERS)
+        return 0;
+    return CC_PEERS_PER_USER;
+}
+
+static connection *add_connection(cc_local *local, int descriptor, uid_t user)
+{
     connection *c = cc_alloc(sizeof(*c));
 
     c->local = local;
-    c->peer = cc_peer_create(descriptor, local->base, local->dispatch, local->outbox,
-                             &peer_calls, c);
+    c->user = user;
+    c->peer = cc_peer_create(descriptor, user, local->base, local->dispatch,
+                             local->outbox, &peer_calls, c);
     TAILQ_INSERT_TAIL(&local->connections, c, link);
     local->count++;
-    if (!allowed)
-        cc_peer_refuse(c->peer, CC_ERROR_NOT_PERMITTED);
-    else if (full)
+    return c;
+}
+
+/* Who is refused hears why, but cannot take the room of others by that. */
+static void take_connection(cc_local *local, int descriptor)
+{
+    struct ucred who;
+    socklen_t len = sizeof(who);
+    unsigned count, limit;
+    connection *c;
+
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) {
+        close(descriptor);
+        return;
+    }
+    count = count_of_user(local, who.uid);
+    limit = limit_for(local, who.uid);
+    if (count >= limit + REFUSED_MAX && !cc_config_may_control(who.uid)) {
+        close(descriptor);
+        return;
+    }
+    c = add_connection(local, descriptor, who.uid);
+    if (count < limit)
+        return;
+    if (cc_config_may_connect(local->config, who.uid)) {
         cc_peer_refuse(c->peer, CC_ERROR_BUSY);
+        return;
+    }
+    say_refused(local, who.uid, "the socket");
+    cc_peer_refuse(c->peer, CC_ERROR_NOT_PERMITTED);
 }
 
 static void on_acceptable(evutil_socket_t ignored, short what, void *baton)
@@ -208,6 +267,22 @@ static cc_status bind_socket(cc_local *local, char **out_error)
     return CC_SYSTEM;
 }
 
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? cc_copy(".") : cc_copy_bytes(path, (size_t)(slash - path) + 1);
+}
+
+static int is_directory_there(const char *path)
+{
+    char *directory = directory_of(path);
+    int there = access(directory, F_OK) == 0;
+
+    free(directory);
+    return there;
+}
+
 static cc_status open_socket(cc_local *local, char **out_error)
 {
     struct sockaddr_un address;
@@ -217,6 +292,7 @@ static cc_status open_socket(cc_local *local, char **out_error)
         *out_error = format_error(local->path, "has a path of more than 107 bytes", 0);
         return CC_SYSTEM;
     }
+    local->made_directory = !is_directory_there(local->path);
     if (cc_paths_make_parent(local->path) != CC_OK) {
         *out_error = format_error(local->path, "cannot have its directory made", errno);
         return CC_SYSTEM;
@@ -229,8 +305,81 @@ static cc_status open_socket(cc_local *local, char **out_error)
     return status == CC_OK ? bind_socket(local, out_error) : status;
 }
 
+/* ---- who may reach it ------------------------------------------------ */
+
+/* The first directory on the way that others cannot pass; NULL: none. To be
+ * freed. */
+static char *closed_directory(const char *path)
+{
+    char *copy = cc_copy(path), *slash = copy;
+    struct stat info;
+
+    while ((slash = strchr(slash + 1, '/')) != NULL) {
+        *slash = '\0';
+        if (stat(copy, &info) == 0 && !(info.st_mode & S_IXOTH))
+            return copy;
+        *slash = '/';
+    }
+    free(copy);
+    return NULL;
+}
+
+static void warn_of_closed(const cc_local *local)
+{
+    char *directory = closed_directory(local->path);
+    struct stat info;
+
+    if (directory != NULL)
+        cc_log(CC_LOG_WARNING,
+               "other users cannot reach the socket: the directory '%s' is closed to them"
+               " ('chmod o+x' opens it)",
+               directory);
+    else if (stat(local->path, &info) == 0 && (info.st_mode & 0006) != 0006)
+        cc_log(CC_LOG_WARNING,
+               "other users cannot connect to the socket '%s': say SocketMode=0666 in the"
+               " unit that made it",
+               local->path);
+    free(directory);
+}
+
+/* A socket that a service manager made is left as it is, and so are directories
+ * that were there. */
+static void set_mode(cc_local *local)
+{
+    int open_to_others = cc_config_has_users(local->config);
+    char *directory;
+
+    if (local->bound)
+        chmod(local->path, open_to_others ? 0666 : 0600);
+    if (!open_to_others)
+        return;
+    if (local->made_directory) {
+        directory = directory_of(local->path);
+        chmod(directory, 0711);
+        free(directory);
+    }
+    warn_of_closed(local);
+}
+
+void cc_local_config_set(cc_local *local, const cc_config *config)
+{
+    connection *c;
+
+    local->config = config;
+    set_mode(local);
+    TAILQ_FOREACH(c, &local->connections, link)
+    {
+        if (!cc_config_may_connect(config, c->user))
+            cc_peer_refuse(c->peer, CC_ERROR_NOT_PERMITTED);
+        else
+            cc_peer_check_user(c->peer);
+    }
+}
+
+/* ---- life ------------------------------------------------------------ */
+
 cc_status cc_local_open(const char *path, int passed, struct event_base *base,
-                        cc_dispatch *dispatch, cc_outbox *outbox,
+                        const cc_config *config, cc_dispatch *dispatch, cc_outbox *outbox,
                         void (*status)(void *baton, cc_buffer *out), void *baton,
                         cc_local **out_local, char **out_error)
 {
@@ -240,6 +389,7 @@ cc_status cc_local_open(const char *path, int passed, struct event_base *base,
     *out_error = NULL;
     local->path = cc_copy(path);
     local->base = base;
+    local->config = config;
     local->dispatch = dispatch;
     local->outbox = outbox;
     local->status = status;
@@ -255,6 +405,7 @@ cc_status cc_local_open(const char *path, int passed, struct event_base *base,
     local->acceptable = event_new(base, local->listener, EV_READ, on_acceptable, local);
     local->retry = evtimer_new(base, on_acceptable, local);
     event_add(local->acceptable, NULL);
+    set_mode(local);
     *out_local = local;
     return CC_OK;
 }

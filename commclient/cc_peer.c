@@ -36,6 +36,7 @@ struct cc_peer {
     size_t scanned;         /* bytes of it without a line feed            */
     unsigned long left_out; /* copies not sent since it was last told     */
     int descriptor;
+    uid_t user;  /* on the other side                           */
     int closing; /* ends when all is sent                      */
     int full;    /* it was passed over for want of room        */
 };
@@ -248,6 +249,8 @@ static void begin_closing(cc_peer *peer)
 
 void cc_peer_refuse(cc_peer *peer, cc_command_error error)
 {
+    if (peer->closing)
+        return;
     send_error(peer, error, NULL);
     begin_closing(peer);
 }
@@ -322,6 +325,8 @@ static cc_command_error error_of(cc_status status)
         return CC_ERROR_CONFLICT;
     case CC_NOT_FOUND:
         return CC_ERROR_UNKNOWN_ID;
+    case CC_NOT_PERMITTED:
+        return CC_ERROR_NOT_PERMITTED;
     default:
         return CC_ERROR_STORAGE;
     }
@@ -332,6 +337,8 @@ static void subscribe(cc_peer *peer, const cc_command *command)
     cc_status status = cc_dispatch_subscribe(peer->client, command->app, command->window,
                                              command->watch);
 
+    if (status == CC_NOT_PERMITTED)
+        peer->calls->refused(peer->baton, command->app);
     if (status != CC_OK) {
         send_error(peer, error_of(status), NULL);
         return;
@@ -351,6 +358,8 @@ static void settle(cc_peer *peer, const cc_command *command)
         status = cc_dispatch_reject(peer->client, command->id, NULL);
     else
         status = cc_dispatch_acknowledge(peer->client, command->id);
+    if (status == CC_NOT_PERMITTED)
+        peer->calls->refused(peer->baton, "a message of another user");
     if (status != CC_OK)
         send_error(peer, error_of(status), command->id);
 }
@@ -369,6 +378,10 @@ static void publish(cc_peer *peer, cc_slice object)
         app = cc_dispatch_only_app(peer->client);
     if (outcome.error == CC_ERROR_NONE && app == NULL)
         outcome.error = CC_ERROR_NO_APP;
+    if (outcome.error == CC_ERROR_NONE && !cc_dispatch_may_use(peer->client, app)) {
+        outcome.error = CC_ERROR_NOT_PERMITTED;
+        peer->calls->refused(peer->baton, app);
+    }
     if (outcome.error == CC_ERROR_NONE)
         outcome.error = cc_outbox_take(peer->outbox, &publication, app, cc_time_now(),
                                        &outbox_calls, peer);
@@ -396,6 +409,16 @@ static void control_dead(cc_peer *peer, const cc_command *command)
         send_error(peer, error, command->id[0] != '\0' ? command->id : NULL);
     else
         send_buffer(peer, &line);
+}
+
+/* What is about all applications is not for users of some. */
+static int may_control(cc_peer *peer)
+{
+    if (cc_config_may_control(peer->user))
+        return 1;
+    send_error(peer, CC_ERROR_NOT_PERMITTED, NULL);
+    peer->calls->refused(peer->baton, "the agent as a whole");
+    return 0;
 }
 
 static int is_blank(const char *data, size_t len)
@@ -432,10 +455,12 @@ static void obey_line(cc_peer *peer, const char *data, size_t len)
         publish(peer, command.publish);
         break;
     case CC_COMMAND_STATUS:
-        send_status(peer);
+        if (may_control(peer))
+            send_status(peer);
         break;
     case CC_COMMAND_DEAD:
-        control_dead(peer, &command);
+        if (may_control(peer))
+            control_dead(peer, &command);
         break;
     }
 }
@@ -502,8 +527,15 @@ static void on_readable(evutil_socket_t descriptor, short what, void *baton)
         event_del(peer->readable);
 }
 
-cc_peer *cc_peer_create(int descriptor, struct event_base *base, cc_dispatch *dispatch,
-                        cc_outbox *outbox, const cc_peer_calls *calls, void *baton)
+void cc_peer_check_user(cc_peer *peer)
+{
+    if (peer->client != NULL && !cc_dispatch_may_stay(peer->client))
+        cc_peer_refuse(peer, CC_ERROR_NOT_PERMITTED);
+}
+
+cc_peer *cc_peer_create(int descriptor, uid_t user, struct event_base *base,
+                        cc_dispatch *dispatch, cc_outbox *outbox,
+                        const cc_peer_calls *calls, void *baton)
 {
     cc_peer *peer = cc_alloc(sizeof(*peer));
 
@@ -512,11 +544,13 @@ cc_peer *cc_peer_create(int descriptor, struct event_base *base, cc_dispatch *di
     peer->dispatch = dispatch;
     peer->outbox = outbox;
     peer->descriptor = descriptor;
+    peer->user = user;
     peer->out = evbuffer_new();
     peer->readable = event_new(base, descriptor, EV_READ | EV_PERSIST, on_readable, peer);
     peer->writable = event_new(base, descriptor, EV_WRITE, on_writable, peer);
     peer->flush = event_new(base, -1, 0, on_writable, peer);
     peer->client = cc_dispatch_attach(dispatch, &client_calls, peer);
+    cc_dispatch_user_set(peer->client, user);
     evbuffer_add_printf(peer->out, "{\"hello\":{\"protocol\":1,\"max_line\":%zu}}\n",
                         cc_dispatch_max_line(dispatch));
     event_add(peer->readable, NULL);

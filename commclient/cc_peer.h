@@ -25,13 +25,21 @@ typedef struct cc_peer cc_peer;
 typedef struct cc_peer_calls {
     /* Write the value of {"status":...}. */
     void (*status)(void *baton, cc_buffer *out);
+    /* Its user was refused something: an application, or status and the like. */
+    void (*refused)(void *baton, const char *what);
     /* The peer has ended and is about to be freed. */
     void (*ended)(void *baton, cc_peer *peer);
 } cc_peer_calls;
 
-/** Takes over `descriptor` (non-blocking) and says hello. */
-cc_peer *cc_peer_create(int descriptor, struct event_base *base, cc_dispatch *dispatch,
-                        cc_outbox *outbox, const cc_peer_calls *calls, void *baton);
+/** Takes over `descriptor` (non-blocking) and says hello.
+ *  @param user  who is on the other side */
+cc_peer *cc_peer_create(int descriptor, uid_t user, struct event_base *base,
+                        cc_dispatch *dispatch, cc_outbox *outbox,
+                        const cc_peer_calls *calls, void *baton);
+
+/** After a change of the configuration: close it when its user may not use what
+ *  it has subscribed to any more. */
+void cc_peer_check_user(cc_peer *peer);
 
 /** Send what can be sent at once, then close. calls.ended is not called. */
 void cc_peer_destroy(cc_peer *peer);

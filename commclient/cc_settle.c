@@ -16,30 +16,62 @@
 #define BACKOFF_MAX   10000 /* ms                                              */
 #define REASON_MAX    200   /* bytes kept of why a message was rejected        */
 
-static void acknowledge_gap(cc_client *client, const char *id)
+static cc_gap *find_gap(cc_dispatch *d, const char *id, cc_app **out_app)
 {
-    cc_dispatch *d = client->dispatch;
-    cc_change *change = cc_commit_add(d, CC_CHANGE_GAP);
     cc_gap *gap;
     cc_app *app;
     int i;
 
-    change->client = client;
-    memcpy(change->id, id, strlen(id) + 1);
     for (i = 0; i < CC_APP_BUCKETS; i++) {
         for (app = d->apps[i]; app != NULL; app = app->next) {
             TAILQ_FOREACH(gap, &app->gaps, link)
             {
-                if (strcmp(gap->id, id) == 0)
-                    break;
+                if (strcmp(gap->id, id) != 0)
+                    continue;
+                *out_app = app;
+                return gap;
             }
-            if (gap == NULL)
-                continue;
-            TAILQ_REMOVE(&app->gaps, gap, link);
-            free(gap);
-            return;
         }
     }
+    return NULL;
+}
+
+/* CC_OK also when it is gone. */
+static cc_status check_gap_user(cc_client *client, const char *id, const cc_app *app)
+{
+    cc_dispatch *d = client->dispatch;
+    char name[CC_APP_MAX + 1];
+    cc_status status;
+
+    if (app != NULL)
+        return cc_dispatch_may_use(client, app->name) ? CC_OK : CC_NOT_PERMITTED;
+    status = cc_inbox_gap_app(d->inbox, id, name);
+    if (status == CC_EMPTY)
+        return CC_OK;
+    if (status == CC_OK)
+        return cc_dispatch_may_use(client, name) ? CC_OK : CC_NOT_PERMITTED;
+    cc_commit_note(d, status);
+    return status;
+}
+
+static cc_status acknowledge_gap(cc_client *client, const char *id)
+{
+    cc_dispatch *d = client->dispatch;
+    cc_app *app = NULL;
+    cc_gap *gap = find_gap(d, id, &app);
+    cc_status status = check_gap_user(client, id, app);
+    cc_change *change;
+
+    if (status != CC_OK)
+        return status;
+    change = cc_commit_add(d, CC_CHANGE_GAP);
+    change->client = client;
+    memcpy(change->id, id, strlen(id) + 1);
+    if (gap != NULL) {
+        TAILQ_REMOVE(&app->gaps, gap, link);
+        free(gap);
+    }
+    return CC_OK;
 }
 
 /* The change for a message, with who asked for it. */
@@ -96,6 +128,10 @@ static cc_status settle(cc_client *client, const char *id, cc_change_kind kind,
     }
     if (status != CC_OK)
         return status;
+    if (!cc_dispatch_may_use(client, place.app)) {
+        *out_message = NULL;
+        return CC_NOT_PERMITTED;
+    }
     *out_change = add_settling(client, id, kind, settled);
     (*out_change)->seq = place.seq;
     (*out_change)->size = place.size;
@@ -126,10 +162,8 @@ cc_status cc_dispatch_acknowledge(cc_client *client, const char *id)
 
     if (strlen(id) > CC_ID_MAX)
         return CC_NOT_FOUND;
-    if (strncmp(id, "gap.", 4) == 0) {
-        acknowledge_gap(client, id);
-        return CC_OK;
-    }
+    if (strncmp(id, "gap.", 4) == 0)
+        return acknowledge_gap(client, id);
     status = settle(client, id, CC_CHANGE_REMOVE, CC_SETTLED_ACKED, &message, &change);
     drop_message(client->dispatch, message);
     return status;

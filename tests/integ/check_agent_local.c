@@ -447,7 +447,7 @@ START_TEST(another_user_is_refused_even_on_an_open_socket)
     result = process_run(&(process_options){ .argv = argv, .user = "nobody" });
     ck_assert_msg(strstr(result.output, "not-permitted") != NULL, "%s", result.output);
     process_result_clear(&result);
-    ck_assert_int_eq(agent_log_count(a, "is refused on the socket"), 1);
+    ck_assert_int_eq(agent_log_count(a, " is refused: the socket;"), 1);
 }
 END_TEST
 
