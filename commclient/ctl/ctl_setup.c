@@ -48,6 +48,7 @@ typedef struct setup {
     char *file;        /* of the configuration                              */
     char *secret_path; /* beside it                                         */
     char *prepared;    /* the configuration, not in its place yet           */
+    char *publish;     /* the publish handler, where it was found           */
     cc_config *config; /* read from there                                   */
     char user[256];
     char secret[CC_SECRET_MAX + 1]; /* "": none                             */
@@ -212,7 +213,7 @@ static int format_config(const setup *s, cc_buffer *out)
         { "device", s->given.device },
         { "ca", ca != NULL ? ca : s->given.ca },
         { "proxy", s->given.proxy },
-        { "publish", s->given.publish },
+        { "publish", s->publish != NULL ? s->publish : s->given.publish },
     };
     int rv = CTL_OK;
     size_t i;
@@ -318,29 +319,46 @@ static int agent_runs(const setup *s)
     return rv == CTL_OK;
 }
 
-/* A publish URL that was named must work, one that was guessed may. */
-static int try_message(setup *s, const ctl_probe *first)
+static ctl_level level_of(ctl_selftest_result result)
+{
+    if (result == CTL_SELFTEST_DONE)
+        return CTL_FINE;
+    return result == CTL_SELFTEST_FAILED ? CTL_FAULT : CTL_NOTE;
+}
+
+static ctl_selftest_result send_to_self(setup *s, const char *publish,
+                                        const ctl_probe *first)
 {
     ctl_login login = login_of(s);
-    char *guessed = ctl_selftest_publish_url(s->given.url), *text = NULL;
+    ctl_selftest_result result;
+    char *text = NULL;
+
+    result = ctl_selftest(&login, publish, first, &text);
+    if (result == CTL_SELFTEST_NOT_ALLOWED && s->given.publish != NULL)
+        result = CTL_SELFTEST_FAILED;
+    ctl_report_add(&s->report, level_of(result), "test", text,
+                   result == CTL_SELFTEST_NOT_ALLOWED
+                       ? "That is usual where only servers publish; messages can be"
+                         " received all the same"
+                       : NULL);
+    free(text);
+    return result;
+}
+
+/* A publish URL that was named must work, one that was guessed may; then it is
+ * written too. */
+static int try_message(setup *s, const ctl_probe *first)
+{
+    char *guessed = ctl_selftest_publish_url(s->given.url);
     const char *publish = s->given.publish != NULL ? s->given.publish : guessed;
     ctl_selftest_result result = CTL_SELFTEST_DONE;
 
-    if (publish != NULL && s->user[0] != '\0') {
-        result = ctl_selftest(&login, publish, first, &text);
-        if (result == CTL_SELFTEST_NOT_ALLOWED && s->given.publish != NULL)
-            result = CTL_SELFTEST_FAILED;
-        ctl_report_add(&s->report,
-                       result == CTL_SELFTEST_DONE     ? CTL_FINE
-                       : result == CTL_SELFTEST_FAILED ? CTL_FAULT
-                                                       : CTL_NOTE,
-                       "test", text,
-                       result == CTL_SELFTEST_NOT_ALLOWED
-                           ? "That is usual where only servers publish; messages can be"
-                             " received all the same"
-                           : NULL);
+    if (publish != NULL && s->user[0] != '\0')
+        result = send_to_self(s, publish, first);
+    if (publish == guessed && result == CTL_SELFTEST_DONE && s->user[0] != '\0') {
+        s->publish = guessed;
+        return CTL_OK;
     }
-    free(text);
     free(guessed);
     return result == CTL_SELFTEST_FAILED ? CTL_FAILED : CTL_OK;
 }
@@ -426,19 +444,35 @@ static void say_what_is_next(const setup *s, int running)
 
 /* ---- the whole --------------------------------------------------------- */
 
+/* The configuration with what was found out. */
+static int prepare_again(setup *s)
+{
+    unlink(s->prepared);
+    free(s->prepared);
+    s->prepared = NULL;
+    cc_config_destroy(s->config);
+    s->config = NULL;
+    return prepare_config(s);
+}
+
 static int try_and_write(setup *s)
 {
     ctl_probe probe;
-    int running = agent_runs(s), rv = CTL_OK, tried;
+    int running = agent_runs(s), rv = CTL_OK, tried = CTL_OK;
 
     memset(&probe, 0, sizeof(probe));
     if (!s->given.no_check)
         rv = ask_server(s, &probe);
+    if (rv == CTL_OK && !s->given.no_check && running)
+        ctl_report_add(&s->report, CTL_NOTE, "test",
+                       "no message is sent, the agent that runs would take it", NULL);
+    else if (rv == CTL_OK && !s->given.no_check)
+        tried = try_message(s, &probe);
+    ctl_probe_clear(&probe);
+    if (rv == CTL_OK && s->publish != NULL)
+        rv = prepare_again(s);
     if (rv == CTL_OK)
         rv = write_files(s);
-    tried =
-        rv == CTL_OK && !s->given.no_check && !running ? try_message(s, &probe) : CTL_OK;
-    ctl_probe_clear(&probe);
     if (rv == CTL_OK)
         say_what_is_next(s, running);
     return rv == CTL_OK ? tried : rv;
@@ -501,6 +535,7 @@ static int run(const ctl_verb *verb, int argc, char **argv)
     explicit_bzero(s.secret, sizeof(s.secret));
     cc_config_destroy(s.config);
     free(s.prepared);
+    free(s.publish);
     free(s.secret_path);
     free(s.file);
     return rv;

@@ -141,6 +141,8 @@ START_TEST(it_writes_what_works)
     expect_mode(secret, 0600);
     expect_content(secret, HTTPD_PASSWORD "\n");
     expect_content(config, "user = alice\npassword_file = password\ndevice = d\n");
+    expect_content(config,
+                   support_text("publish = %s\n", httpd_url(server, "/comm/publish")));
     ck_assert_int_eq(count_files(), 2);
     ck_assert(!queued_for_alice());
     process_must(check);
@@ -187,6 +189,42 @@ START_TEST(who_may_not_publish_can_receive)
     expect_text("note  test: no message was sent");
     expect_text("usual where only servers publish");
     expect_mode(config, 0600);
+}
+END_TEST
+
+START_TEST(a_publish_handler_that_was_named_must_work)
+{
+    ck_assert_int_eq(run(HTTPD_PASSWORD, httpd_url(server, "/comm/poll"), "--user",
+                         "alice", "--password-file", "-", "--publish",
+                         httpd_url(server, "/private/publish"), NULL),
+                     1);
+    expect_text("FAULT test: no message was sent");
+    expect_content(config, "/private/publish\n");
+    ck_assert_int_eq(run(HTTPD_PASSWORD, httpd_url(server, "/private/poll"), "--force",
+                         "--user", "alice", "--password-file", "-", "--publish",
+                         httpd_url(server, "/comm/publish"), NULL),
+                     0);
+    expect_text("came back in");
+    expect_content(config,
+                   support_text("publish = %s\n", httpd_url(server, "/comm/publish")));
+}
+END_TEST
+
+/* It would take the message itself. */
+START_TEST(with_an_agent_running_nothing_is_sent)
+{
+    agent *a;
+
+    a = agent_start(&(agent_options){ .server = server });
+    snprintf(config, sizeof config, "%s/other/c.conf", agent_directory(a));
+    snprintf(secret, sizeof secret, "%s/other/password", agent_directory(a));
+    setenv("RUNTIME_DIRECTORY", agent_directory(a), 1);
+    ck_assert_int_eq(symlink("socket", support_text("%s/agent.sock", agent_directory(a))),
+                     0);
+    ck_assert_int_eq(set_up_alice(HTTPD_PASSWORD, NULL), 0);
+    expect_text("the agent that runs would take it");
+    expect_text("systemctl --user reload commclient");
+    agent_end(a);
 }
 END_TEST
 
@@ -347,6 +385,8 @@ int main(void)
     tcase_add_test(real, a_wrong_password_writes_nothing);
     tcase_add_test(real, a_wrong_path_writes_nothing);
     tcase_add_test(real, who_may_not_publish_can_receive);
+    tcase_add_test(real, a_publish_handler_that_was_named_must_work);
+    tcase_add_test(real, with_an_agent_running_nothing_is_sent);
     tcase_add_test(real, the_password_is_asked_for_without_echo);
     tcase_add_test(real, the_user_is_asked_for_too);
     suite_add_tcase(suite, real);
