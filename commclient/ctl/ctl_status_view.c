@@ -129,23 +129,37 @@ static const char *remedy_of(struct json_object *server)
     return NULL;
 }
 
-static void write_server_problem(const ctl_view *view, struct json_object *server,
-                                 cc_buffer *out)
+/* "server main: what it is (next try in 5 min)" */
+static void write_trouble(const ctl_view *view, const char *subject, const char *name,
+                          struct json_object *trouble, const char *remedy, cc_buffer *out)
 {
-    int64_t due = -age_of(view, server, "next_try");
+    int64_t due = -age_of(view, trouble, "next_try");
     cc_buffer what = { NULL, 0, 0 };
     char span[32];
 
-    if (is_state(server, CC_POLLER_CONNECTED) || is_state(server, CC_POLLER_STARTING))
-        return;
-    cc_buffer_format(&what, "server %s: %s", text_of(server, "name"),
-                     text_of(server, "detail"));
+    cc_buffer_format(&what, "%s %s: %s", subject, name, text_of(trouble, "detail"));
     if (due > 0) {
         format_span(due + 999, span, sizeof(span));
         cc_buffer_format(&what, " (next try in %s)", span);
     }
-    write_problem(view, out, what.data, remedy_of(server));
+    write_problem(view, out, what.data, remedy);
     cc_buffer_clear(&what);
+}
+
+static void write_server_problem(const ctl_view *view, struct json_object *server,
+                                 cc_buffer *out)
+{
+    struct json_object *publish = NULL;
+    const char *state;
+
+    if (!is_state(server, CC_POLLER_CONNECTED) && !is_state(server, CC_POLLER_STARTING))
+        write_trouble(view, "server", text_of(server, "name"), server, remedy_of(server),
+                      out);
+    json_object_object_get_ex(server, "publish", &publish);
+    state = text_of(publish, "state");
+    if (state[0] != '\0' && strcmp(state, "ready") != 0 && strcmp(state, "starting") != 0)
+        write_trouble(view, "publishing at", text_of(server, "name"), publish,
+                      "What applications publish waits in the spool meanwhile", out);
 }
 
 /* Beyond its quota an application loses its oldest messages. */
@@ -265,6 +279,25 @@ static void write_inbox(const ctl_view *view, struct json_object *status, cc_buf
     cc_buffer_clear(&text);
 }
 
+static void write_spool(const ctl_view *view, struct json_object *status, cc_buffer *out)
+{
+    struct json_object *spool = NULL;
+    cc_buffer text = { NULL, 0, 0 };
+    char used[32], most[32];
+    long long messages;
+
+    json_object_object_get_ex(status, "spool", &spool);
+    messages = number_of(spool, "messages");
+    if (messages == 0)
+        return;
+    ctl_text_bytes(number_of(spool, "bytes"), used, sizeof(used));
+    ctl_text_bytes(number_of(spool, "max"), most, sizeof(most));
+    cc_buffer_format(&text, "%lld message%s to be published, %s of %s", messages,
+                     plural(messages), used, most);
+    write_line(view, "spool", text.data, out);
+    cc_buffer_clear(&text);
+}
+
 /* ---- servers and applications ---------------------------------------- */
 
 static ctl_color color_of(struct json_object *server)
@@ -359,6 +392,7 @@ void ctl_status_write(const ctl_view *view, struct json_object *status, cc_buffe
     write_problems(view, status, out);
     write_agent(view, status, out);
     write_inbox(view, status, out);
+    write_spool(view, status, out);
     write_servers(view, list_of(status, "servers"), out);
     write_apps(view, list_of(status, "apps"), out);
 }

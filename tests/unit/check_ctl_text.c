@@ -170,6 +170,25 @@ START_TEST(a_quota_that_is_almost_full_is_told)
 }
 END_TEST
 
+START_TEST(publishing_has_its_troubles)
+{
+    page_of("{\"servers\":[{\"name\":\"main\",\"state\":\"connected\",\"publish\":"
+            "{\"state\":\"refused\",\"detail\":\"refused with 403\",\"next_try\":"
+            "\"2026-01-01T12:01:00Z\"}}],\"spool\":{\"messages\":1,\"bytes\":300,"
+            "\"max\":67108864}}",
+            0, 0);
+    ck_assert_ptr_nonnull(
+        strstr(out.data, "! publishing at main: refused with 403 (next try in 1 min)\n"));
+    ck_assert_ptr_nonnull(
+        strstr(out.data, "\nspool  1 message to be published, 300 bytes of 64 MB\n"));
+    page_of("{\"servers\":[{\"name\":\"main\",\"state\":\"connected\",\"publish\":"
+            "{\"state\":\"ready\"}}],\"spool\":{\"messages\":0}}",
+            0, 0);
+    ck_assert_ptr_null(strchr(out.data, '!'));
+    ck_assert_ptr_null(strstr(out.data, "spool"));
+}
+END_TEST
+
 static size_t longest_line(const char *text)
 {
     size_t longest = 0, len;
@@ -240,6 +259,7 @@ int main(void)
     tcase_add_test(tc, a_table_fits_its_width);
     tcase_add_test(tc, what_is_wrong_comes_first);
     tcase_add_test(tc, a_quota_that_is_almost_full_is_told);
+    tcase_add_test(tc, publishing_has_its_troubles);
     tcase_add_test(tc, no_line_is_longer_than_the_terminal);
     tcase_add_test(tc, colors_are_there_when_they_are_wanted);
     tcase_add_test(tc, whatever_the_agent_says_is_shown_without_harm);
