@@ -204,6 +204,24 @@ static void check_state(ctl_report *report, struct json_object *server)
     }
 }
 
+static void check_publishing(ctl_report *report, struct json_object *server)
+{
+    static const char *const calm[] = { "", "ready", "starting", "busy" };
+    struct json_object *publish = NULL;
+    size_t i;
+
+    json_object_object_get_ex(server, "publish", &publish);
+    for (i = 0; i < sizeof(calm) / sizeof(calm[0]); i++) {
+        if (strcmp(member(publish, "state"), calm[i]) == 0)
+            return;
+    }
+    ctl_report_format(report, CTL_FAULT, "agent",
+                      "Does 'publish' name the publish handler, and may this user publish"
+                      " there? Messages wait meanwhile",
+                      "publishing at %s: %s", member(server, "name"),
+                      member(publish, "detail"));
+}
+
 void ctl_check_agent(ctl_report *report, struct json_object *status)
 {
     struct json_object *servers = NULL;
@@ -212,8 +230,10 @@ void ctl_check_agent(ctl_report *report, struct json_object *status)
     json_object_object_get_ex(status, "servers", &servers);
     for (i = 0; json_object_is_type(servers, json_type_array)
                 && i < json_object_array_length(servers);
-         i++)
+         i++) {
         check_state(report, json_object_array_get_idx(servers, i));
+        check_publishing(report, json_object_array_get_idx(servers, i));
+    }
 }
 
 /* ---- inbox ----------------------------------------------------------- */

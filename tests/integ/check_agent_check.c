@@ -418,6 +418,37 @@ START_TEST(a_device_name_that_another_agent_uses)
 }
 END_TEST
 
+START_TEST(a_publish_handler_that_refuses)
+{
+    httpd *server = httpd_start(&(httpd_options){ .mpm = "event" });
+    agent *a = agent_start(
+        &(agent_options){ .server = server,
+                          .config = support_text("[server other]\nurl = %s\n"
+                                                 "publish = %s\n[app orders]\n"
+                                                 "servers = main\n",
+                                                 httpd_url(server, "/comm/poll"),
+                                                 httpd_url(server, "/comm/publish")) });
+    const char *const send[] = { support_build_path("commclient/commclient"),
+                                 "send",
+                                 "--socket",
+                                 agent_socket(a),
+                                 "--app",
+                                 "orders",
+                                 "--data",
+                                 "1",
+                                 "bob",
+                                 NULL };
+
+    snprintf(config, sizeof config, "%s", agent_config(a));
+    chmod(config, 0600);
+    process_must(send);
+    wait_until(check() == 1 && strstr(output, "publishing at other: "), 20000);
+    expect_text("Does 'publish' name the publish handler");
+    agent_end(a);
+    httpd_end(server);
+}
+END_TEST
+
 /* ---- a real server ----------------------------------------------------------- */
 
 static void write_real(const httpd *server, const char *path, const char *password)
@@ -534,6 +565,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(real, set_up, tear_down);
     tcase_set_timeout(real, 120);
+    tcase_add_test(real, a_publish_handler_that_refuses);
     tcase_add_test(real, with_a_real_server);
     tcase_add_test(real, certificates_that_are_not_right);
     suite_add_tcase(suite, real);
