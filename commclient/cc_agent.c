@@ -23,6 +23,7 @@
 #include "cc_transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -376,6 +377,18 @@ static void on_hangup(evutil_socket_t number, short what, void *baton)
 
 /* ---- life ------------------------------------------------------------ */
 
+/* Started without stdin, stdout or stderr, the inbox would be one of them. */
+static void fill_standard_descriptors(void)
+{
+    int descriptor;
+
+    do
+        descriptor = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
 static cc_status open_inbox(cc_agent *agent, char **out_error)
 {
     cc_buffer text = { NULL, 0, 0 };
@@ -455,6 +468,7 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
     cc_status status;
 
     *out_error = NULL;
+    fill_standard_descriptors();
     umask(077);
     status = check_files(config, out_error);
     if (status != CC_OK)
