@@ -290,10 +290,19 @@ static int is_final(long status, const char *type)
     return type[0] != '\0' || (status != 404 && status != 405 && status != 410);
 }
 
+/* The key is of this message alone, and remembered with its first success: so
+ * an earlier try was taken, and its answer lost. What differs is the ttl. */
+static int was_taken(long status, const char *type)
+{
+    return status == 422 && strcmp(type, "idempotency-mismatch") == 0;
+}
+
 cc_verdict cc_sender_judge(const cc_answer *answer, const char *type)
 {
     if (answer->kind != CC_ANSWERED)
         return CC_VERDICT_PAUSE;
+    if (was_taken(answer->status, type))
+        return CC_VERDICT_TAKEN;
     if (is_final(answer->status, type))
         return CC_VERDICT_REFUSED;
     switch (answer->status) {

@@ -385,15 +385,16 @@ static int exit_code(const answer *a)
         int status;
     } known[] = { { "refused", CTL_REFUSED },
                   { "expired", CTL_REFUSED },
-                  { "full", CTL_FULL },
-                  { "storage", CTL_FAILED } };
+                  { "full", CTL_FULL } };
     size_t i;
 
     for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(a->code, known[i].code) == 0)
             return known[i].status;
     }
-    return CTL_USAGE;
+    if (strncmp(a->code, "bad-", 4) == 0 || strncmp(a->code, "no-", 3) == 0)
+        return CTL_USAGE;
+    return CTL_FAILED;
 }
 
 static int report_error(const answer *a)

@@ -372,7 +372,7 @@ START_TEST(it_comes_back_when_the_server_says_so)
 END_TEST
 
 static const char *const finals[][2] = {
-    { "422 Unprocessable Content", "idempotency" },
+    { "422 Unprocessable Content", "unprocessable" },
     { "400 Bad Request", "malformed" },
     { "413 Content Too Large", "too-large" },
     { "415 Unsupported Media Type", "encoding" },
@@ -398,6 +398,20 @@ START_TEST(what_is_refused_for_good_is_dropped_and_told)
     ck_assert_str_eq(script_body(server), "2");
     take();
     read_line("published", "id");
+}
+END_TEST
+
+/* The answer to a try before was lost; by then less was left of the ttl. */
+START_TEST(a_key_that_is_known_was_taken)
+{
+    spool("\"app\":\"orders\",\"to\":\"bob\",\"data\":1,\"ttl\":60,\"ref\":\"r\"");
+    script_expect(server);
+    script_cut(server);
+    script_expect(server);
+    refuse("422 Unprocessable Content", "", "idempotency-mismatch");
+    ck_assert_str_eq(read_line("published", "ref"), "r");
+    ck_assert_str_eq(status("spool.messages"), "0");
+    ck_assert_int_eq(agent_log_count(a, "refused"), 0);
 }
 END_TEST
 
@@ -814,6 +828,58 @@ START_TEST(nothing_is_lost_while_httpd_is_away)
 }
 END_TEST
 
+START_TEST(httpd_gets_topic_urgency_and_groups)
+{
+    const char *line;
+
+    start_web("");
+    ck_assert_int_eq(http_once(web, "PUT", "/comm/publish/orders/-/groups/sales/alice",
+                               "backend", NULL, NULL)
+                         ->status,
+                     201);
+    local_subscribe(app, "orders");
+    publish("\"group\":\"sales\",\"data\":1,\"topic\":\"t\",\"urgency\":\"high\","
+            "\"receipt\":true");
+    line = next_message();
+    ck_assert_str_eq(support_json(line, "topic"), "t");
+    ck_assert_str_eq(support_json(line, "urgency"), "high");
+    ck_assert_str_eq(support_json(line, "receipt"), "true");
+    publish("\"all\":true,\"data\":2");
+    ck_assert_str_eq(support_json(next_message(), "data"), "2");
+}
+END_TEST
+
+/* What the agent would send again, had it got no answer. */
+START_TEST(httpd_queues_a_repeated_message_once)
+{
+    const char *line, *key, *id;
+    http_answer *again;
+
+    start_web("");
+    wait_until(strcmp(status("servers.0.state"), "connected") == 0, 20000);
+    spool("\"app\":\"orders\",\"to\":\"bob\",\"data\":1,\"ttl\":60");
+    line = local_read(app);
+    key = support_json(line, "published.key");
+    id = support_json(line, "published.id");
+    again = http_once(web, "POST", "/comm/publish/orders/bob", "alice",
+                      support_text("Content-Type: application/json\r\nTTL: 60\r\n"
+                                   "Idempotency-Key: \"%s\"\r\n",
+                                   key),
+                      "1");
+    ck_assert_int_eq(again->status, 201);
+    ck_assert_str_eq(support_json(again->body, "id"), id);
+    again = http_once(web, "POST", "/comm/publish/orders/bob", "alice",
+                      support_text("Content-Type: application/json\r\nTTL: 50\r\n"
+                                   "Idempotency-Key: \"%s\"\r\n",
+                                   key),
+                      "1");
+    ck_assert(again->status == 201 || again->status == 422);
+    again = http_once(web, "GET", "/comm/poll", "bob", NULL, NULL);
+    ck_assert_str_eq(support_json(again->body, "messages.0.id"), id);
+    ck_assert_ptr_null(support_json(again->body, "messages.1"));
+}
+END_TEST
+
 #define COUNT(list) ((int)(sizeof(list) / sizeof(list[0])))
 
 static void add_scripted(Suite *s)
@@ -832,6 +898,7 @@ static void add_scripted(Suite *s)
     tcase_add_loop_test(c, it_comes_back_when_the_server_says_so, 0, COUNT(pauses));
     tcase_add_loop_test(c, what_is_refused_for_good_is_dropped_and_told, 0,
                         COUNT(finals));
+    tcase_add_test(c, a_key_that_is_known_was_taken);
     tcase_add_loop_test(c, a_wrong_place_loses_nothing, 0, 4);
     tcase_add_test(c, one_application_does_not_hold_up_another);
     tcase_add_test(c, applications_are_sent_side_by_side);
@@ -862,6 +929,8 @@ int main(void)
     tcase_add_checked_fixture(c, NULL, tear_down_web);
     tcase_add_test(c, up_to_httpd_and_down_again);
     tcase_add_test(c, httpd_refuses_for_good_what_is_too_large);
+    tcase_add_test(c, httpd_gets_topic_urgency_and_groups);
+    tcase_add_test(c, httpd_queues_a_repeated_message_once);
     tcase_add_test(c, nothing_is_lost_while_httpd_is_away);
     suite_add_tcase(s, c);
     return support_run(s);
