@@ -12,6 +12,7 @@
 #include "cc_dispatch.h"
 #include "cc_exec.h"
 #include "cc_inbox.h"
+#include "cc_link.h"
 #include "cc_local.h"
 #include "cc_log.h"
 #include "cc_outbox.h"
@@ -57,6 +58,8 @@ struct cc_agent {
     struct event *interrupt;
     struct event *hangup;
     struct event *health;
+    cc_link *link; /* NULL: the kernel does not tell                        */
+    cc_wake wake;
     cc_service *service;
     int64_t started; /* ms since 1970                                    */
 };
@@ -176,6 +179,35 @@ static void tell_service(cc_agent *agent)
     cc_service_status(agent->service, text);
 }
 
+/* All connections after a sleep, those that the change concerns else. */
+static void look_at_network(cc_agent *agent)
+{
+    cc_wake_reason reason =
+        cc_wake_look(&agent->wake, cc_time_boot(), cc_time_monotonic());
+    size_t i;
+
+    for (i = 0; reason != CC_WAKE_NOTHING && i < agent->config->server_count; i++) {
+        if (reason == CC_WAKE_SLEPT || cc_poller_is_moved(agent->parts[i].poller))
+            cc_poller_renew(agent->parts[i].poller);
+    }
+}
+
+static void on_network(void *baton)
+{
+    cc_agent *agent = baton;
+
+    cc_wake_note_change(&agent->wake, cc_time_boot());
+}
+
+static void on_reports(void *baton, const char *server)
+{
+    cc_agent *agent = baton;
+    const cc_server_config *found = cc_config_find_server(agent->config, server);
+
+    if (found != NULL && agent->parts != NULL)
+        cc_poller_report(agent->parts[found - agent->config->servers].poller);
+}
+
 static void on_health(evutil_socket_t descriptor, short what, void *baton)
 {
     cc_agent *agent = baton;
@@ -189,6 +221,7 @@ static void on_health(evutil_socket_t descriptor, short what, void *baton)
         event_base_loopbreak(agent->base);
         return;
     }
+    look_at_network(agent);
     tell_service(agent);
     event_add(agent->health, &step);
 }
@@ -450,6 +483,16 @@ static cc_status connect_servers(cc_agent *agent, char **out_error)
     return CC_OK;
 }
 
+static void watch_network(cc_agent *agent)
+{
+    cc_wake_init(&agent->wake, cc_time_boot(), cc_time_monotonic());
+    agent->link = cc_link_open(agent->base, on_network, agent);
+    if (agent->link == NULL)
+        cc_log(CC_LOG_WARNING,
+               "changes of the network are not noticed before a time-out: %s",
+               strerror(errno));
+}
+
 static void watch_signals(cc_agent *agent)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -478,10 +521,12 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
     agent->started = cc_time_now();
     agent->base = event_base_new();
     watch_signals(agent);
+    watch_network(agent);
     agent->service = cc_service_create(agent->base, is_healthy, agent);
     status = open_inbox(agent, out_error);
     if (status == CC_OK) {
         agent->dispatch = cc_dispatch_create(config, agent->inbox, agent->base);
+        cc_dispatch_report_call_set(agent->dispatch, on_reports, agent);
         status = open_outbox(agent, out_error);
     }
     if (status == CC_OK)
@@ -520,6 +565,7 @@ void cc_agent_destroy(cc_agent *agent)
     if (agent->exec != NULL)
         cc_exec_stop(agent->exec); /* the loop runs, so all must be there       */
     destroy_parts(agent->parts, agent->config->server_count);
+    agent->parts = NULL;
     cc_transport_destroy(agent->transport);
     if (agent->dispatch != NULL)
         cc_dispatch_commit(agent->dispatch);
@@ -534,6 +580,7 @@ void cc_agent_destroy(cc_agent *agent)
     free_event(agent->interrupt);
     free_event(agent->hangup);
     free_event(agent->health);
+    cc_link_close(agent->link);
     cc_service_destroy(agent->service);
     event_base_free(agent->base);
     cc_config_destroy(agent->reloaded);

@@ -32,6 +32,7 @@ typedef struct cc_server_config {
     char *key;           /* PEM file of its key, or NULL                    */
     char *ca;            /* PEM file of authorities, NULL: the system's     */
     char *proxy;         /* NULL: what the environment says                 */
+    int stream;          /* mode: 1 a stream is held, 0 polls               */
     int wait;            /* seconds a poll may be held, 1..3600             */
     int connect_timeout; /* seconds, 1..300                                 */
     unsigned line;       /* where its section begins                        */

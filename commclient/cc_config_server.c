@@ -152,6 +152,14 @@ static cc_status set_device(cc_config_parser *p, const char *value)
     return CC_OK;
 }
 
+static cc_status set_mode(cc_config_parser *p, const char *value)
+{
+    last_server(p)->stream = strcmp(value, "stream") == 0;
+    if (!last_server(p)->stream && strcmp(value, "poll") != 0)
+        return cc_config_fail(p, "mode is '%s': poll or stream is allowed", value);
+    return CC_OK;
+}
+
 static cc_status set_wait(cc_config_parser *p, const char *value)
 {
     return cc_config_set_number(p, &last_server(p)->wait, value, "wait", 1, 3600);
@@ -174,6 +182,7 @@ static const cc_config_key server_keys[] = { { "url", set_url },
                                              { "ca", set_ca },
                                              { "proxy", set_proxy },
                                              { "device", set_device },
+                                             { "mode", set_mode },
                                              { "wait", set_wait },
                                              { "connect_timeout", set_connect_timeout },
                                              { NULL, NULL } };
@@ -253,6 +262,6 @@ int cc_config_same_server(const cc_server_config *a, const cc_server_config *b)
            && is_same_text(a->token_file, b->token_file)
            && is_same_text(a->netrc, b->netrc) && is_same_text(a->cert, b->cert)
            && is_same_text(a->key, b->key) && is_same_text(a->ca, b->ca)
-           && is_same_text(a->proxy, b->proxy) && a->wait == b->wait
-           && a->connect_timeout == b->connect_timeout;
+           && is_same_text(a->proxy, b->proxy) && a->stream == b->stream
+           && a->wait == b->wait && a->connect_timeout == b->connect_timeout;
 }

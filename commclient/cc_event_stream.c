@@ -126,10 +126,8 @@ static void end_event(cc_event_stream *s)
                        s->has_id,
                        s->too_large };
 
-    if (s->has_data) {
-        s->retry_is_last = 0;
+    if (s->has_data)
         s->event(s->baton, &event);
-    }
     cc_buffer_reset(&s->data, KEEP);
     s->has_data = s->has_id = s->too_large = 0;
     s->name_len = 0;
@@ -139,10 +137,14 @@ static void end_event(cc_event_stream *s)
 
 static void end_line(cc_event_stream *s)
 {
-    if (s->kind == CC_EVENT_START && s->line_len == 0)
+    if (s->kind == CC_EVENT_START && s->line_len == 0) {
         end_event(s);
-    else if (s->kind != CC_EVENT_DATA)
-        take_line(s);
+    }
+    else {
+        s->retry_is_last = 0;
+        if (s->kind != CC_EVENT_DATA)
+            take_line(s);
+    }
     s->kind = CC_EVENT_START;
     s->line_len = 0;
     s->at_value = s->is_cut = s->is_first = 0;

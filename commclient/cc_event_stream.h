@@ -53,7 +53,7 @@ typedef struct cc_event_stream {
     size_t name_len;
     size_t id_len;
     int64_t retry;     /* ms, the last one; -1: none came                      */
-    int retry_is_last; /* nothing came behind it                               */
+    int retry_is_last; /* no line came behind it                               */
     char line[CC_EVENT_LINE];
     char name[CC_EVENT_NAME];
     char id[CC_CURSOR_MAX + 1];

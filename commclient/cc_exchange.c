@@ -18,6 +18,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define STREAM_BATCH (128u << 10) /* bytes of a stream handed on at once       */
+
 #define BODY_KEEP (4u << 20) /* bytes of buffer kept between answers          */
 
 /* ---- what comes in --------------------------------------------------- */
@@ -64,16 +66,27 @@ static void note_arrival(cc_exchange *x)
     event_active(x->arrival, EV_TIMEOUT, 0);
 }
 
+/* libcurl reads as long as there is something. */
+static size_t take_piece(cc_exchange *x, const char *data, size_t len)
+{
+    if (x->arrived >= STREAM_BATCH) {
+        x->has_more = 1;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    x->arrived += len;
+    set_deadline(x, CC_STREAM_STALL);
+    x->stream->piece(x->baton, data, len);
+    note_arrival(x);
+    return len;
+}
+
 size_t cc_exchange_on_body(char *data, size_t size, size_t count, void *baton)
 {
     cc_exchange *x = baton;
     size_t len = size * count;
 
     if (x->answer.is_stream) {
-        set_deadline(x, CC_STREAM_STALL);
-        x->stream->piece(x->baton, data, len);
-        note_arrival(x);
-        return len;
+        return take_piece(x, data, len);
     }
     set_deadline(x, CC_STALL);
     if (x->body.len + len > x->transport->answer_max) {
@@ -187,7 +200,8 @@ static void remove_exchange(cc_exchange *x)
 {
     if (!x->active)
         return;
-    x->active = x->is_paused = x->has_arrived = 0;
+    x->active = x->is_paused = x->has_arrived = x->has_more = 0;
+    x->arrived = 0;
     event_del(x->deadline);
     event_del(x->arrival);
     curl_multi_remove_handle(x->transport->multi, x->easy);
@@ -213,12 +227,23 @@ static void fill_answer(cc_exchange *x, CURLcode code)
     answer->error = x->error[0] != '\0' ? x->error : curl_easy_strerror(code);
 }
 
+/* What libcurl holds back comes at once, within this call. */
+static void read_on(cc_exchange *x)
+{
+    x->has_more = 0;
+    set_deadline(x, CC_STREAM_STALL);
+    curl_easy_pause(x->easy, CURLPAUSE_CONT);
+}
+
 static void tell_arrival(cc_exchange *x)
 {
     if (!x->has_arrived)
         return;
     x->has_arrived = 0;
+    x->arrived = 0;
     x->stream->arrived(x->baton, &x->answer);
+    if (x->active && x->has_more && !x->is_paused)
+        read_on(x);
 }
 
 static void on_arrival(evutil_socket_t descriptor, short what, void *baton)
@@ -313,8 +338,21 @@ void cc_exchange_resume(cc_exchange *x)
     if (!x->active || !x->is_paused)
         return;
     x->is_paused = 0;
-    set_deadline(x, CC_STREAM_STALL);
-    curl_easy_pause(x->easy, CURLPAUSE_CONT);
+    read_on(x);
+}
+
+int cc_exchange_addresses(const cc_exchange *x, char out_local[CC_ADDRESS_MAX],
+                          char out_peer[CC_ADDRESS_MAX])
+{
+    char *local = NULL, *peer = NULL;
+
+    if (!x->active)
+        return 0;
+    curl_easy_getinfo(x->easy, CURLINFO_LOCAL_IP, &local);
+    curl_easy_getinfo(x->easy, CURLINFO_PRIMARY_IP, &peer);
+    snprintf(out_local, CC_ADDRESS_MAX, "%s", local != NULL ? local : "");
+    snprintf(out_peer, CC_ADDRESS_MAX, "%s", peer != NULL ? peer : "");
+    return out_local[0] != '\0' && out_peer[0] != '\0';
 }
 
 int cc_exchange_is_active(const cc_exchange *x)

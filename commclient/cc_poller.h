@@ -6,6 +6,9 @@
  * and what the log says is decided here; the log gets one line when the state
  * changes and none while it lasts.
  *
+ * In mode stream a stream is held instead; what is taken over from it is
+ * acknowledged beside it, a second and a batch behind at most.
+ *
  * The first poll after anything went wrong is not held, so that "connected" is
  * known at once and not after a minute.
  */
@@ -54,6 +57,16 @@ void cc_poller_destroy(cc_poller *poller);
 
 /** The same section as before, in another place. A poll on its way goes on. */
 void cc_poller_server_set(cc_poller *poller, const cc_server_config *server);
+
+/** The machine slept, or has another address: what is held may be dead without
+ *  notice. Ask anew on a new connection, within a second. */
+void cc_poller_renew(cc_poller *poller);
+/** 1 when its connection goes from an address that would not be taken for it
+ *  now; or when the server could not be reached, and perhaps can be now. */
+int cc_poller_is_moved(const cc_poller *poller);
+
+/** The inbox has ids that the server is to be told (cc_dispatch_reports()). */
+void cc_poller_report(cc_poller *poller);
 
 /** Write its object in {"status":{"servers":[...]}}, without the last brace. */
 void cc_poller_write_status(const cc_poller *poller, cc_buffer *out);

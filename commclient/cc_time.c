@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cc_time.c - the two clocks, and RFC 3339.
+ * cc_time.c - the clocks, and RFC 3339.
  */
 #include "cc_compat.h"
 #include "cc_time.h"
@@ -24,6 +24,11 @@ int64_t cc_time_now(void)
 int64_t cc_time_monotonic(void)
 {
     return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t cc_time_boot(void)
+{
+    return read_clock(CLOCK_BOOTTIME);
 }
 
 typedef struct reader {

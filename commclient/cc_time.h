@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cc_time.h - the two clocks, and RFC 3339.
+ * cc_time.h - the clocks, and RFC 3339.
  *
  * Times of messages are milliseconds since 1970 (wall clock); pauses and
  * deadlines are milliseconds of the monotonic clock.
@@ -12,6 +12,8 @@
 
 int64_t cc_time_now(void);
 int64_t cc_time_monotonic(void);
+/** As the monotonic one, but it goes on while the machine sleeps. */
+int64_t cc_time_boot(void);
 
 /** Parse an RFC 3339 date-time.
  *  @return CC_OK or CC_MALFORMED. */

@@ -107,6 +107,13 @@ void cc_exchange_stream_set(cc_exchange *exchange, const cc_stream_calls *calls)
 void cc_exchange_pause(cc_exchange *exchange);
 void cc_exchange_resume(cc_exchange *exchange);
 
+#define CC_ADDRESS_MAX 64 /* bytes of the text of an address                  */
+
+/** The addresses of the connection that the request on its way has, as text.
+ *  @return 1; 0: it has none */
+int cc_exchange_addresses(const cc_exchange *exchange, char out_local[CC_ADDRESS_MAX],
+                          char out_peer[CC_ADDRESS_MAX]);
+
 /** 1 while a request is on its way. */
 int cc_exchange_is_active(const cc_exchange *exchange);
 

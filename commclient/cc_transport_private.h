@@ -38,6 +38,8 @@ struct cc_exchange {
     const cc_stream_calls *stream; /* NULL: none are taken                    */
     struct event *arrival;         /* something of a stream came              */
     int has_arrived;
+    size_t arrived; /* bytes of it that are not told yet                      */
+    int has_more;   /* libcurl holds some back until they are                 */
     int is_paused;
     curl_off_t uploaded; /* bytes of the body                            */
     char error[CURL_ERROR_SIZE];

@@ -209,6 +209,12 @@ const char *script_header(const script_server *s, const char *name)
     return NULL;
 }
 
+void script_switch(script_server *s, int number)
+{
+    ck_assert_int_ge(s->connections[number].fd, 0);
+    s->current = &s->connections[number];
+}
+
 /* ---- answers ------------------------------------------------------------- */
 
 void script_raw(script_server *s, const char *data, size_t len)

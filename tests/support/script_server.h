@@ -44,6 +44,10 @@ const char *script_head(const script_server *s);
  *  up to 16 KB. It lives until the next request. */
 const char *script_body(const script_server *s);
 
+/** The calls below are about another connection: counted from 0, in the order
+ *  in which they were made. */
+void script_switch(script_server *s, int number);
+
 /** Send bytes as they are. */
 void script_raw(script_server *s, const char *data, size_t len);
 

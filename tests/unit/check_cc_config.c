@@ -74,7 +74,7 @@ START_TEST(every_key_is_read)
                   "proxy = http://proxy:3128\ndevice = desk.top-1\nwait = 20\n"
                   "connect_timeout=3\n"
                   "[server b]\nurl=https://b/\ntoken_file = ~/token\n"
-                  "[server c]\nurl=https://c/\nnetrc = yes\n"
+                  "[server c]\nurl=https://c/\nnetrc = yes\nmode = stream\n"
                   "[server d]\nurl=https://d/\nnetrc = /x/netrc\n"
                   "[ app  orders ]\nservers = a, b\nwindow = 100\nquota = 2M\n"
                   "[app greedy]\nservers = a\nquota = none\n"),
@@ -93,6 +93,8 @@ START_TEST(every_key_is_read)
     ck_assert_int_eq(config->servers[0].connect_timeout, 3);
     ck_assert_str_eq(config->servers[1].token_file, "/home/somebody/token");
     ck_assert_str_eq(config->servers[2].netrc, "/home/somebody/.netrc");
+    ck_assert(config->servers[2].stream);
+    ck_assert(!config->servers[3].stream);
     ck_assert_str_eq(config->servers[3].netrc, "/x/netrc");
     ck_assert_str_eq(config->apps[0].name, "orders");
     ck_assert_int_eq(cc_config_quota(config, "orders"), 2 << 20);
@@ -256,7 +258,7 @@ static const char *const wrong[][2] = {
     { SERVER "publish = ftp://x/\n", ":3: publish is 'ftp://x/': it must begin with" },
     { SERVER "publish = https://u:p@x/\n", ":3: publish holds a user or a password" },
     { SERVER "publish = https://x/#a\n", ":3: publish holds a fragment" },
-    { SERVER "mode = stream\n", ":3: key 'mode' is not known" },
+    { SERVER "mode = push\n", ":3: mode is 'push': poll or stream is allowed" },
     { SERVER "[app a]\ncolour = 1\n", ":4: key 'colour' is not known in [app]" },
     { SERVER "[app a]\nquota = 1\n", ":4: quota is '1'" },
     { SERVER "[app a]\nquota = lots\n", ":4: quota is 'lots'" },

@@ -158,15 +158,16 @@ START_TEST(retry_is_a_number_of_milliseconds)
 
     feed(retries[_i].text, strlen(retries[_i].text));
     ck_assert_int_eq(stream.retry, retries[_i].retry);
-    ck_assert_int_eq(stream.retry_is_last, stream.retry >= 0);
 }
 END_TEST
 
-START_TEST(a_retry_is_the_last_word_until_an_event_comes)
+START_TEST(a_retry_is_the_last_word_until_another_line_comes)
 {
-    feed("retry: 7\n\n:\n\n", 13);
+    feed("retry: 7\n\n\n\n", 12);
     ck_assert(stream.retry_is_last);
-    feed("data: a\n\n", 9);
+    feed(":\n\n", 3);
+    ck_assert(!stream.retry_is_last);
+    feed("retry: 7\n\ndata: a\n\n", 19);
     ck_assert(!stream.retry_is_last);
     feed("retry: 8\n\n", 10);
     ck_assert(stream.retry_is_last);
@@ -265,7 +266,7 @@ int main(void)
                         (int)(sizeof(examples) / sizeof(examples[0])));
     tcase_add_test(c, an_id_with_NUL_is_ignored);
     tcase_add_loop_test(c, retry_is_a_number_of_milliseconds, 0, 8);
-    tcase_add_test(c, a_retry_is_the_last_word_until_an_event_comes);
+    tcase_add_test(c, a_retry_is_the_last_word_until_another_line_comes);
     tcase_add_test(c, an_event_that_is_too_large_is_told_with_its_beginning);
     tcase_add_test(c, an_event_of_the_largest_size_is_whole);
     tcase_add_loop_test(c, long_lines_of_other_kinds_take_no_memory, 0, 6);
