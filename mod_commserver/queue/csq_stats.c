@@ -75,21 +75,26 @@ static void add_info(csq *q, csq_queue *queue, csq_client_info *info)
     info->devices += (queue->flags & CSQ_QUEUE_KNOWN) != 0;
 }
 
-static void add_queues(csq *q, csq_client *client, const csq_name *name,
-                       csq_client_info *info)
+/* @return 0: there is no such device. */
+static int add_queues(csq *q, csq_client *client, const csq_name *name,
+                      csq_client_info *info)
 {
     const char *device = name->key->device;
     uint32_t number = client->queues;
     uint32_t steps = 0;
+    int found = !device;
     csq_queue *queue;
 
     for (; number && steps < q->chunk_count; number = queue->sibling, steps++) {
         queue = csq_queue_at(q, number);
         if (!queue)
             break;
-        if (!device || csq_queue_has_name(q, queue, device, name->device_len))
-            add_info(q, queue, info);
+        if (device && !csq_queue_has_name(q, queue, device, name->device_len))
+            continue;
+        add_info(q, queue, info);
+        found = 1;
     }
+    return found;
 }
 
 apr_status_t csq_client_info_get(csq *q, const csq_key *key, csq_client_info *out_info)
@@ -97,6 +102,7 @@ apr_status_t csq_client_info_get(csq *q, const csq_key *key, csq_client_info *ou
     csq_name name;
     uint32_t number = 0;
     uint32_t set;
+    int found = 0;
     apr_status_t rv = csq_name_make(q, key, &name);
 
     memset(out_info, 0, sizeof *out_info);
@@ -108,9 +114,9 @@ apr_status_t csq_client_info_get(csq *q, const csq_key *key, csq_client_info *ou
         return rv;
     rv = csq_client_find_locked(q, &name, &number);
     if (rv == APR_SUCCESS && number)
-        add_queues(q, csq_client_at(q, number), &name, out_info);
+        found = add_queues(q, csq_client_at(q, number), &name, out_info);
     csq_unlock(q, set);
     if (rv != APR_SUCCESS)
         return rv;
-    return number ? APR_SUCCESS : CSQ_EMPTY;
+    return found ? APR_SUCCESS : CSQ_EMPTY;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "support/support.h"
+#include "publishing.h"
 
 static httpd *server;
 
@@ -44,36 +44,14 @@ static http_answer *post(const char *path, const char *headers, const char *body
     return http_once(server, "POST", path, "backend", headers, body);
 }
 
-/* Everything that waits for a client, as JSON. */
 static const char *waiting(const char *user)
 {
-    http_answer *answer = http_once(server, "GET", "/comm/poll", user, NULL, NULL);
-
-    return answer->status == 200 ? answer->body : "";
+    return publishing_waiting(server, user, NULL);
 }
 
-static void expect_problem(const http_answer *answer, int status, const char *type)
-{
-    ck_assert_msg(answer->status == status, "%d, not %d: %s", answer->status, status,
-                  answer->body);
-    ck_assert_str_eq(http_header(answer, "Content-Type"), "application/problem+json");
-    ck_assert_str_eq(http_header(answer, "Cache-Control"), "no-store");
-    ck_assert_str_eq(support_json(answer->body, "type"), type);
-    ck_assert_int_eq(atoi(support_json(answer->body, "status")), status);
-    ck_assert_ptr_nonnull(support_json(answer->body, "title"));
-}
-
-/* Without a parser: some payloads here are nested deeper than json-c likes. */
 static void forget(const char *user)
 {
-    const char *batch = waiting(user);
-    char cursor[64];
-
-    if (sscanf(batch, "{\"cursor\":\"%63[0-9a-f-]\"", cursor) == 1) {
-        http_once(server, "POST", support_text("/comm/poll?after=%s", cursor), user,
-                  "Prefer: return=minimal\r\n", NULL);
-    }
-    ck_assert_str_eq(waiting(user), "");
+    publishing_forget(server, user, NULL);
 }
 
 /* ---- what is accepted -------------------------------------------------- */
@@ -215,7 +193,7 @@ START_TEST(a_lifetime_is_granted_or_refused)
         ck_assert_str_eq(http_header(answer, "TTL"), lifetimes[_i].granted);
     }
     else {
-        expect_problem(answer, 400, "malformed");
+        publishing_expect_problem(answer, 400, "malformed");
     }
     /* One queue takes five. */
     forget("nobody");
@@ -266,7 +244,7 @@ START_TEST(a_bad_path_is_malformed)
 {
     http_answer *answer = post(bad_paths[_i], NULL, "x");
 
-    expect_problem(answer, 400, "malformed");
+    publishing_expect_problem(answer, 400, "malformed");
     ck_assert_ptr_nonnull(support_json(answer->body, "detail"));
 }
 END_TEST
@@ -280,7 +258,7 @@ START_TEST(more_than_a_hundred_receivers_are_malformed)
         strcat(path, support_text("&to=c%d", i));
     ck_assert_str_eq(support_json(post(path, NULL, "x")->body, "to"), "100");
     strcat(path, "&to=y");
-    expect_problem(post(path, NULL, "x"), 400, "malformed");
+    publishing_expect_problem(post(path, NULL, "x"), 400, "malformed");
 }
 END_TEST
 
@@ -290,9 +268,9 @@ static const char *const bad_json[] = {
 
 START_TEST(json_that_is_none_is_malformed)
 {
-    expect_problem(post("/comm/publish/orders/alice",
-                        "Content-Type: application/json\r\n", bad_json[_i]),
-                   400, "malformed");
+    publishing_expect_problem(post("/comm/publish/orders/alice",
+                                   "Content-Type: application/json\r\n", bad_json[_i]),
+                              400, "malformed");
 }
 END_TEST
 
@@ -311,7 +289,7 @@ START_TEST(json_may_be_nested_64_deep)
     memset(text, '[', 65);
     memset(text + 65, ']', 65);
     text[130] = '\0';
-    expect_problem(
+    publishing_expect_problem(
         post("/comm/publish/orders/alice", "Content-Type: application/json\r\n", text),
         400, "malformed");
 }
@@ -319,8 +297,9 @@ END_TEST
 
 START_TEST(an_encoded_body_is_refused)
 {
-    expect_problem(post("/comm/publish/orders/alice", "Content-Encoding: gzip\r\n", "x"),
-                   415, "encoding");
+    publishing_expect_problem(
+        post("/comm/publish/orders/alice", "Content-Encoding: gzip\r\n", "x"), 415,
+        "encoding");
     forget("alice");
     ck_assert_int_eq(
         post("/comm/publish/orders/alice", "Content-Encoding: identity\r\n", "x")->status,
@@ -334,7 +313,8 @@ START_TEST(a_long_content_type_is_malformed)
 
     memset(field + strlen(field), 'x', 300);
     strcpy(field + 319, "\r\n");
-    expect_problem(post("/comm/publish/orders/alice", field, "x"), 400, "malformed");
+    publishing_expect_problem(post("/comm/publish/orders/alice", field, "x"), 400,
+                              "malformed");
 }
 END_TEST
 
@@ -344,7 +324,8 @@ START_TEST(a_long_message_is_refused_whichever_way_it_comes)
     http *c;
 
     memset(body, 'x', 4097);
-    expect_problem(post("/comm/publish/orders/alice", NULL, body), 413, "too-large");
+    publishing_expect_problem(post("/comm/publish/orders/alice", NULL, body), 413,
+                              "too-large");
     c = http_open(server);
     http_send(c, support_text("POST /comm/publish/orders/alice HTTP/1.1\r\n"
                               "Host: localhost\r\n%sTransfer-Encoding: chunked\r\n\r\n",
@@ -352,7 +333,7 @@ START_TEST(a_long_message_is_refused_whichever_way_it_comes)
     http_send(c, "1001\r\n");
     http_send(c, body);
     http_send(c, "\r\n0\r\n\r\n");
-    expect_problem(http_read(c), 413, "too-large");
+    publishing_expect_problem(http_read(c), 413, "too-large");
     http_close(c);
     body[4096] = '\0';
     forget("alice");
@@ -365,11 +346,11 @@ START_TEST(a_long_message_is_refused_before_it_comes)
 {
     http *c = http_open(server);
 
-    http_send(c, support_text("POST /comm/publish/orders/alice HTTP/1.1\r\n"
-                              "Host: localhost\r\n%s%sContent-Length: 4097\r\n\r\n",
-                              http_auth("backend"),
-                              _i ? "Expect: 100-continue\r\n" : ""));
-    expect_problem(http_read(c), 413, "too-large");
+    http_send(c,
+              support_text("POST /comm/publish/orders/alice HTTP/1.1\r\n"
+                           "Host: localhost\r\n%s%sContent-Length: 4097\r\n\r\n",
+                           http_auth("backend"), _i ? "Expect: 100-continue\r\n" : ""));
+    publishing_expect_problem(http_read(c), 413, "too-large");
     http_close(c);
 }
 END_TEST
@@ -411,7 +392,7 @@ START_TEST(who_expects_100_is_refused_before_it)
     http_send(c, support_text("POST /comm/publish/-/alice HTTP/1.1\r\nHost: localhost\r\n"
                               "%sExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
                               http_auth("backend")));
-    expect_problem(http_read(c), 400, "malformed");
+    publishing_expect_problem(http_read(c), 400, "malformed");
     http_close(c);
     forget("bob");
     c = http_open(server);
@@ -434,7 +415,7 @@ START_TEST(a_refusal_leaves_the_connection_in_order)
 
     answer = http_call(c, "POST", "/comm/publish/orders/alice", "backend",
                        "Content-Encoding: br\r\n", "some body");
-    expect_problem(answer, 415, "encoding");
+    publishing_expect_problem(answer, 415, "encoding");
     ck_assert_int_eq(answer->keep_alive, 1);
     forget("alice");
     ck_assert_int_eq(
@@ -473,7 +454,8 @@ END_TEST
 
 START_TEST(a_sender_cannot_pass_for_a_local_process)
 {
-    expect_problem(post("/comm/publish/forged/alice", NULL, "x"), 403, "identity");
+    publishing_expect_problem(post("/comm/publish/forged/alice", NULL, "x"), 403,
+                              "identity");
     ck_assert_int_ge(httpd_log_count(server, "CS0032"), 1);
 }
 END_TEST
@@ -499,7 +481,7 @@ START_TEST(a_full_queue_refuses_until_it_is_read)
     for (i = 0; i < 5; i++)
         ck_assert_int_eq(post("/comm/publish/orders/carol", NULL, "x")->status, 201);
     answer = post("/comm/publish/orders/carol", NULL, "x");
-    expect_problem(answer, 507, "full");
+    publishing_expect_problem(answer, 507, "full");
     ck_assert_int_ge(atoi(http_header(answer, "Retry-After")), 1);
     forget("carol");
     ck_assert_int_eq(post("/comm/publish/orders/carol", NULL, "x")->status, 201);
@@ -516,7 +498,7 @@ START_TEST(one_full_queue_of_several_refuses_all)
     for (i = 0; i < 5; i++)
         post("/comm/publish/orders/bob", NULL, "x");
     answer = post("/comm/publish/orders?to=alice&to=bob", NULL, "x");
-    expect_problem(answer, 507, "refused");
+    publishing_expect_problem(answer, 507, "refused");
     ck_assert_ptr_nonnull(http_header(answer, "Retry-After"));
     ck_assert_str_eq(support_json(answer->body, "refused.0.client"), "bob");
     ck_assert_str_eq(support_json(answer->body, "refused.0.type"), "full");
@@ -535,7 +517,7 @@ START_TEST(a_queue_full_of_bytes_refuses)
     forget("dave");
     for (i = 0; i < 4; i++)
         ck_assert_int_eq(post("/comm/publish/orders/dave", NULL, body)->status, 201);
-    expect_problem(post("/comm/publish/orders/dave", NULL, body), 507, "full");
+    publishing_expect_problem(post("/comm/publish/orders/dave", NULL, body), 507, "full");
     forget("dave");
 }
 END_TEST
@@ -556,13 +538,13 @@ START_TEST(a_full_table_of_clients_refuses_new_ones)
     ck_assert_int_eq(post("/comm/publish/orders?to=a&to=b&to=alice", NULL, "x")->status,
                      201);
     answer = post("/comm/publish/orders/d", NULL, "x");
-    expect_problem(answer, 507, "full");
+    publishing_expect_problem(answer, 507, "full");
     ck_assert_int_eq(post("/comm/publish/orders/b", NULL, "x")->status, 201);
     answer = post("/comm/publish/orders?to=b&to=d", NULL, "x");
-    expect_problem(answer, 507, "refused");
+    publishing_expect_problem(answer, 507, "refused");
     ck_assert_str_eq(support_json(answer->body, "refused.0.client"), "d");
     answer = http_once(server, "GET", "/comm/poll?wait=1", "dave", NULL, NULL);
-    expect_problem(answer, 507, "full");
+    publishing_expect_problem(answer, 507, "full");
     ck_assert_int_ge(httpd_log_count(server, "CS0037"), 1);
 }
 END_TEST
@@ -602,7 +584,7 @@ START_TEST(a_full_segment_says_so)
             break;
     }
     ck_assert_int_gt(i, 5);
-    expect_problem(answer, 507, "full");
+    publishing_expect_problem(answer, 507, "full");
     ck_assert_ptr_nonnull(strstr(support_json(answer->body, "detail"), "segment"));
     ck_assert_int_ge(atoi(http_header(answer, "Retry-After")), 1);
     ck_assert_int_ge(httpd_log_count(server, "CS0036"), 1);

@@ -14,6 +14,7 @@ static httpd *server;
 static void start(void)
 {
     server = httpd_start(&(httpd_options){
+        .users = "erin\nfrank\ngrace\nheidi\n",
         .config = LOAD PLACE "CommServerMaxQueue 2\nCommServerMaxMessage 100\n" });
 }
 
@@ -79,6 +80,72 @@ START_TEST(bad_calls_have_their_status)
     memset(words + 15, 'x', 101);
     strcpy(words + 116, "+zoe");
     ck_assert_int_eq(strncmp(call(words), "5 ", 2), 0);
+}
+END_TEST
+
+static void expect(const char *said, const char *begins)
+{
+    ck_assert_msg(!strncmp(said, begins, strlen(begins)), "'%s', not '%s'", said, begins);
+}
+
+START_TEST(a_module_publishes_to_devices)
+{
+    http_once(server, "GET", "/comm/poll?device=phone", "erin", NULL, NULL);
+    http_once(server, "GET", "/comm/poll?device=laptop", "erin", NULL, NULL);
+    expect(call("publish+orders+hello+erin/phone"), "0 ok\n");
+    expect(call("state+erin/phone"), "0 ok\nqueued=1 ");
+    expect(call("state+erin/laptop"), "0 ok\nqueued=0 ");
+    expect(call("publish+orders+hello+erin/phone+erin/laptop"), "0 ok\n");
+    expect(call("state+erin"), "0 ok\nqueued=3 ");
+    expect(call("state+erin/tablet"), "1 ");
+    expect(call("state+erin/-"), "16 ");
+    expect(call("publish+orders+hello+erin/phone+erin/laptop"), "6 ");
+}
+END_TEST
+
+START_TEST(a_module_says_what_a_message_is_like)
+{
+    const char *said;
+
+    expect(call("flagged+htr+orders+one+frank"), "0 ok\n");
+    expect(call("flagged+t+orders+two+frank"), "0 ok\n");
+    ck_assert_str_eq(support_json(waiting("frank"), "messages.0.data"), "two");
+    ck_assert_str_eq(support_json(waiting("frank"), "messages.0.topic"), "t");
+    ck_assert_ptr_null(support_json(waiting("frank"), "messages.1"));
+    expect(call("flagged+hr+orders+three+frank"), "0 ok\n");
+    ck_assert_str_eq(support_json(waiting("frank"), "messages.1.urgency"), "high");
+    ck_assert_str_eq(support_json(waiting("frank"), "messages.1.receipt"), "true");
+    expect(call("flagged+n+orders+now+nobody-at-all"), "1 ");
+    expect(call("flagged+n+orders+now+nobody-at-all+nobody-2"), "1 ");
+    expect(call("flagged+b+orders+x+grace"), "16 ");
+    ck_assert_int_ne(strncmp(call("flagged+u+orders+x+grace"), "0 ", 2), 0);
+    /* frank is full now. */
+    said = call("flagged+l+orders+four+frank+grace");
+    expect(said, "0 ok\n");
+    ck_assert_ptr_nonnull(strstr(said, "\n2 "));
+    ck_assert_str_eq(support_json(waiting("grace"), "messages.0.data"), "four");
+    said = call("flagged+l+orders+five+frank+frank");
+    expect(said, "6 ");
+    ck_assert_ptr_nonnull(strstr(said, "\n2 "));
+}
+END_TEST
+
+START_TEST(a_module_has_groups)
+{
+    expect(call("add+orders+night+heidi"), "0 ok\nchanged=1");
+    expect(call("add+orders+night+heidi"), "0 ok\nchanged=0");
+    expect(call("add+orders+-+heidi"), "16 ");
+    expect(call("add+orders+night+heidi/phone"), "16 ");
+    expect(call("group+orders+hello+night"), "0 ok\nto=1 refused=0\n");
+    expect(call("group+orders+hello+day"), "0 ok\nto=0 refused=0\n");
+    expect(call("group+orders+hello+-"), "16 ");
+    expect(call("group+orders+rude+night"), "-");
+    ck_assert_str_eq(support_json(waiting("heidi"), "messages.0.data"), "hello");
+    expect(call("group+orders+again+night"), "0 ok\nto=1 refused=0\n");
+    expect(call("group+orders+full+night"), "6 ");
+    expect(call("remove+orders+night+heidi"), "0 ok\nchanged=1");
+    expect(call("remove+orders+night+heidi"), "0 ok\nchanged=0");
+    expect(call("group+orders+x"), "0 ok\nto=");
 }
 END_TEST
 
@@ -156,6 +223,9 @@ int main(void)
     tcase_add_test(tc, bad_calls_have_their_status);
     tcase_add_test(tc, a_module_asks_for_the_state_of_a_client);
     tcase_add_test(tc, a_module_refuses_messages);
+    tcase_add_test(tc, a_module_publishes_to_devices);
+    tcase_add_test(tc, a_module_says_what_a_message_is_like);
+    tcase_add_test(tc, a_module_has_groups);
     tcase_add_test(tc, load_order_does_not_matter_and_absence_is_no_crash);
     suite_add_tcase(suite, tc);
     return support_run(suite);

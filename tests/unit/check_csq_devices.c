@@ -193,6 +193,24 @@ START_TEST(a_client_that_only_polls_is_forgotten_sooner)
 }
 END_TEST
 
+START_TEST(a_device_that_is_not_known_has_no_state)
+{
+    csq_key key = { "realm", "alice", "phone" };
+    csq_client_info info;
+
+    meet("desk");
+    ck_status(csq_client_info_get(fx.q, &key, &info), CSQ_EMPTY);
+    ck_assert_uint_eq(info.queued, 0);
+    ck_ok(say("one", "phone"));
+    ck_ok(csq_client_info_get(fx.q, &key, &info));
+    ck_assert_uint_eq(info.queued, 1);
+    key.device = NULL;
+    ck_ok(csq_client_info_get(fx.q, &key, &info));
+    ck_assert_uint_eq(info.queued, 1);
+    ck_assert_uint_eq(info.devices, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("csq_devices");
@@ -210,6 +228,7 @@ int main(void)
     tcase_add_test(tc, devices_are_limited);
     tcase_add_test(tc, a_device_that_is_full_never_refuses);
     tcase_add_test(tc, a_device_that_stays_away_goes_and_is_told_when_it_comes_back);
+    tcase_add_test(tc, a_device_that_is_not_known_has_no_state);
     tcase_add_test(tc, a_client_that_only_polls_is_forgotten_sooner);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
