@@ -131,11 +131,12 @@ static apr_status_t add_devices(appending *a, target *t, csq_client *client)
     uint32_t number = client->queues;
     uint32_t waiting = 0;
     uint32_t known = 0;
+    uint32_t steps = 0;
     csq_queue *queue;
 
     for (; number; number = queue->sibling) {
         queue = csq_queue_at(a->p.q, number);
-        if (!queue || known > CSQ_DEVICES_MAX) {
+        if (!queue || steps++ > a->p.q->chunk_count) {
             csq_repair_want(a->p.q);
             return CSQ_DAMAGED;
         }
@@ -318,10 +319,8 @@ static apr_status_t make_queue(appending *a, csq_place *place)
     if (rv != APR_SUCCESS)
         return rv;
     place->queue = queue;
-    if (t->client) {
-        csq_queue_link_locked(q, csq_name_shard(&t->name), t->client, queue);
-        return APR_SUCCESS;
-    }
+    if (t->client)
+        return csq_queue_link_locked(q, csq_name_shard(&t->name), t->client, queue);
     client = csq_chain_cut(q, &a->p.chain,
                            csq_client_chunks(t->name.realm_len, t->name.client_len));
     return client ? csq_client_make_locked(q, &t->name, client, queue) : CSQ_DAMAGED;
@@ -351,12 +350,14 @@ static apr_status_t link_places(appending *a)
     apr_status_t rv = APR_SUCCESS;
     uint32_t i;
 
+    if (!stored)
+        return CSQ_DAMAGED;
     if (!a->p.spread)
         stored->entry.committed = 1;
     for (i = 0; i < a->p.count && rv == APR_SUCCESS; i++)
         rv = csq_place_link_locked(&a->p, shard_of(a, &a->p.places[i]), &a->p.places[i]);
     if (rv == APR_SUCCESS)
-        csq_publishing_commit(&a->p, shard_of(a, &a->p.places[0]));
+        rv = csq_publishing_commit(&a->p, shard_of(a, &a->p.places[0]));
     for (i = 0; i < a->p.count && rv == APR_SUCCESS; i++)
         rv =
             csq_place_finish_locked(&a->p, shard_of(a, &a->p.places[i]), &a->p.places[i]);

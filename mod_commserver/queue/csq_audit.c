@@ -158,11 +158,13 @@ static int check_entries(auditing *a, unsigned shard, uint32_t number, csq_queue
     if (queue->tail != before)
         return complain(a, "queue %u: tail is %u, not %u", number, queue->tail, before);
     if (queue->count != count || queue->bytes != bytes)
-        return complain(a, "queue %u: count %u, bytes %llu; found %u, %llu", number,
-                        queue->count, (unsigned long long)queue->bytes, count,
-                        (unsigned long long)bytes);
+        return complain(a, "queue %u: count %u, bytes %lu; found %u, %lu", number,
+                        queue->count, (unsigned long)queue->bytes, count,
+                        (unsigned long)bytes);
     if (last >= queue->next_sequence || queue->handed_out >= queue->next_sequence)
-        return complain(a, "queue %u: next sequence is too low", number);
+        return complain(a, "queue %u: next sequence is %lu, last %lu, handed out %lu",
+                        number, (unsigned long)queue->next_sequence, (unsigned long)last,
+                        (unsigned long)queue->handed_out);
     if (queue->arriving)
         return complain(a, "queue %u: something is on its way", number);
     return 1;
@@ -465,8 +467,7 @@ static int check_wheel(auditing *a, unsigned shard)
         }
     }
     if (count != owner->queued + owner->queues)
-        return complain(a, "wheel of %u has %llu nodes", shard,
-                        (unsigned long long)count);
+        return complain(a, "wheel of %u has %lu nodes", shard, (unsigned long)count);
     return 1;
 }
 
@@ -492,10 +493,9 @@ static int check_shard(auditing *a, unsigned shard)
     /* 9. */
     if (clients != q->shards[shard].clients || queued != q->shards[shard].queued
         || queues != q->shards[shard].queues)
-        return complain(a, "shard %u: %u clients, %llu queued; found %u, %llu", shard,
-                        q->shards[shard].clients,
-                        (unsigned long long)q->shards[shard].queued, clients,
-                        (unsigned long long)queued);
+        return complain(a, "shard %u: %u clients, %lu queued; found %u, %lu", shard,
+                        q->shards[shard].clients, (unsigned long)q->shards[shard].queued,
+                        clients, (unsigned long)queued);
     a->bytes_of_shards += q->shards[shard].bytes;
     return check_release(a, shard) && check_groups(a, shard)
            && check_memberships(a, shard);
@@ -583,8 +583,8 @@ static void check_all(auditing *a)
     if (clients != q->header->clients)
         complain(a, "%u clients, found %u", q->header->clients, clients);
     if (a->bytes != a->bytes_of_shards)
-        complain(a, "%llu bytes, found %llu", (unsigned long long)a->bytes_of_shards,
-                 (unsigned long long)a->bytes);
+        complain(a, "%lu bytes, found %lu", (unsigned long)a->bytes_of_shards,
+                 (unsigned long)a->bytes);
     for (i = 0; i < CSQ_SHARDS; i++)
         if (!check_wheel(a, i))
             return;

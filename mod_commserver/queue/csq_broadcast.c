@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+#define STEPS (4 * CSQ_DEVICES_MAX) /* a client has fewer queues               */
+
 typedef struct sending {
     csq_publishing p;
     csq_group_name group;
@@ -81,7 +83,7 @@ static unsigned count_known(sending *s, csq_client *client, uint32_t *out_waitin
     csq_queue *queue;
 
     *out_waiting = 0;
-    for (; number && steps < 4 * CSQ_DEVICES_MAX; number = queue->sibling, steps++) {
+    for (; number && steps < STEPS; number = queue->sibling, steps++) {
         queue = csq_queue_at(s->p.q, number);
         if (!queue)
             break;
@@ -115,9 +117,8 @@ static apr_status_t make_waiting(sending *s, uint32_t client_number, uint32_t *o
         rv = csq_queue_make(q, chain, &name, NULL, 0, s->p.now);
     if (rv != APR_SUCCESS)
         return rv;
-    csq_queue_link_locked(q, s->shard, client_number, chain);
     *out = chain;
-    return APR_SUCCESS;
+    return csq_queue_link_locked(q, s->shard, client_number, chain);
 }
 
 static apr_status_t add_client(sending *s, uint32_t number)
@@ -127,6 +128,7 @@ static apr_status_t add_client(sending *s, uint32_t number)
     uint32_t at;
     unsigned known;
     unsigned added = 0;
+    unsigned steps = 0;
     csq_queue *queue;
     apr_status_t rv;
 
@@ -148,7 +150,8 @@ static apr_status_t add_client(sending *s, uint32_t number)
     }
     if (!known && waiting)
         add_place(s, waiting, 0);
-    for (at = client->queues; at && added < known; at = queue->sibling) {
+    for (at = client->queues; at && added < known && steps < STEPS;
+         at = queue->sibling, steps++) {
         queue = csq_queue_at(s->p.q, at);
         if (!queue)
             break;
@@ -234,25 +237,30 @@ static apr_status_t find_again(sending *s)
 static apr_status_t take(sending *s)
 {
     int first = !s->p.stored;
+    csq_stored *stored;
     apr_status_t rv;
 
     while ((rv = csq_publishing_take_locked(&s->p, 0)) == CSQ_SEGMENT_FULL
            && s->p.count > 0)
         refuse(s, s->p.places[--s->p.count].target, rv);
-    if (rv == APR_SUCCESS && first)
-        csq_stored_at(s->p.q, s->p.stored)->refs++;
-    return rv;
+    if (rv != APR_SUCCESS || !first)
+        return rv;
+    stored = csq_stored_at(s->p.q, s->p.stored);
+    if (stored)
+        stored->refs++;
+    return stored ? APR_SUCCESS : CSQ_DAMAGED;
 }
 
 static apr_status_t link_places(sending *s)
 {
     csq_publishing *p = &s->p;
-    int first = !csq_stored_at(p->q, p->stored)->entry.committed;
+    csq_stored *stored = csq_stored_at(p->q, p->stored);
+    int first = stored && !stored->entry.committed;
     apr_status_t rv = first ? csq_publishing_write(p) : APR_SUCCESS;
     uint32_t i;
 
     if (rv == APR_SUCCESS && first)
-        csq_publishing_commit(p, s->shard);
+        rv = csq_publishing_commit(p, s->shard);
     for (i = 0; i < p->count && rv == APR_SUCCESS; i++)
         rv = csq_place_link_locked(p, s->shard, &p->places[i]);
     for (i = 0; i < p->count && rv == APR_SUCCESS; i++) {

@@ -89,17 +89,22 @@ apr_status_t csq_queue_make(csq *q, uint32_t chain, const csq_name *name,
     return APR_SUCCESS;
 }
 
-void csq_queue_link_locked(csq *q, unsigned shard, uint32_t client_number,
-                           uint32_t number)
+apr_status_t csq_queue_link_locked(csq *q, unsigned shard, uint32_t client_number,
+                                   uint32_t number)
 {
     csq_client *client = csq_client_at(q, client_number);
     csq_queue *queue = csq_queue_at(q, number);
 
+    if (!client || !queue) {
+        csq_repair_want(q);
+        return CSQ_DAMAGED;
+    }
     queue->client = client_number;
     queue->sibling = client->queues;
     __atomic_store_n(&client->queues, number, __ATOMIC_RELEASE);
     q->shards[shard].queues++;
     csq_wheel_add_locked(q, shard, number, queue->due);
+    return APR_SUCCESS;
 }
 
 static uint32_t *find_link(csq *q, const csq_queue *queue, uint32_t number)
@@ -271,10 +276,9 @@ static apr_status_t make_own(joining *j)
         csq_repair_want(q);
         return rv;
     }
-    csq_queue_at(q, chain)->flags = CSQ_QUEUE_KNOWN;
-    csq_queue_link_locked(q, j->shard, j->client, chain);
+    set_known(csq_queue_at(q, chain));
     j->own = chain;
-    return APR_SUCCESS;
+    return csq_queue_link_locked(q, j->shard, j->client, chain);
 }
 
 static apr_status_t join_queues(joining *j)

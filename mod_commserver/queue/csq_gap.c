@@ -205,6 +205,8 @@ uint64_t csq_gap_sequence(csq *q, const csq_queue *queue, uint64_t after)
         return 0;
     last = first->handed_sequence > first->fresh_sequence ? first->handed_sequence
                                                           : first->fresh_sequence;
+    if (last >= queue->next_sequence)
+        last = queue->next_sequence - 1;
     return last > after ? last : 0;
 }
 

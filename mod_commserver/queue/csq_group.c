@@ -261,6 +261,7 @@ static apr_status_t drop_empty_group(changing *c)
 
 static apr_status_t add_locked(changing *c)
 {
+    csq_client *client;
     csq_group *group;
     uint32_t *place;
     apr_status_t rv = csq_client_need_locked(c->q, &c->client_name, &c->client);
@@ -280,9 +281,14 @@ static apr_status_t add_locked(changing *c)
         drop_empty_group(c);
         return rv;
     }
+    client = csq_client_at(c->q, c->client);
+    if (!client) {
+        csq_repair_want(c->q);
+        return CSQ_DAMAGED;
+    }
     __atomic_store_n(place, c->client, __ATOMIC_RELEASE);
     group->count++;
-    csq_client_at(c->q, c->client)->memberships++;
+    client->memberships++;
     c->changed = 1;
     return APR_SUCCESS;
 }

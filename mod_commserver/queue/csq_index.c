@@ -193,8 +193,8 @@ apr_status_t csq_client_make_locked(csq *q, const csq_name *name, uint32_t chain
         return rv;
     client->hash_next = *bucket;
     client->kind = CSQ_KIND_CLIENT;
-    if (queue)
-        csq_queue_link_locked(q, shard, chain, queue);
+    if (queue && (rv = csq_queue_link_locked(q, shard, chain, queue)) != APR_SUCCESS)
+        return rv;
     __atomic_store_n(bucket, chain, __ATOMIC_RELEASE);
     q->shards[shard].clients++;
     __atomic_add_fetch(&q->header->clients, 1, __ATOMIC_RELAXED);

@@ -278,6 +278,7 @@ typedef struct csq_queue {
  * a client that wanted urgent ones only.                                     */
 #define CSQ_PASSED 0x8000
 
+#define CSQ_SEQUENCE_MAX ((UINT64_C(1) << 47) - 1) /* more is damage          */
 #define CSQ_LEAVING   2
 #define CSQ_WITHDRAWN 2        /* committed: but taken back by its sender     */
 

@@ -196,16 +196,19 @@ static apr_status_t need_receipt(asking *a)
 {
     csq *q = a->q;
     csq_stored *stored = csq_stored_at(q, a->message);
+    csq_origin *origin = stored ? csq_origin_at(q, stored->entry.body) : NULL;
     csq_receipt *receipt;
     uint32_t number;
     apr_status_t rv;
 
     if (a->receipt)
         return APR_SUCCESS;
+    if (!origin)
+        return CSQ_DAMAGED;
     rv = csq_chunk_take_locked(q, 1, &number);
     if (rv != APR_SUCCESS)
         return rv;
-    csq_origin_at(q, stored->entry.body)->refs++;
+    origin->refs++;
     csq_receipt_make_locked(q, number, a->key->id, stored->entry.body, a->info->queues,
                             csq_wheel_second(csq_stored_expires(stored)) + 3600);
     receipt = csq_receipt_at(q, number);

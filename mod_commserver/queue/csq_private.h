@@ -326,9 +326,10 @@ int csq_queue_has_name(csq *q, const csq_queue *queue, const char *device, uint3
 /** Fill a queue from a chain of csq_queue_chunks(). Not linked yet. */
 apr_status_t csq_queue_make(csq *q, uint32_t chain, const csq_name *name,
                             const char *device, uint32_t len, apr_time_t now);
-/** Link a queue that was made to a client, and into the wheel. */
-void csq_queue_link_locked(csq *q, unsigned shard, uint32_t client_number,
-                           uint32_t number);
+/** Link a queue that was made to a client, and into the wheel. APR_SUCCESS,
+ *  CSQ_DAMAGED. */
+apr_status_t csq_queue_link_locked(csq *q, unsigned shard, uint32_t client_number,
+                                   uint32_t number);
 /** Is there room for another device?
  *  @param may_forget  one that never polled and has nothing makes room
  *  @return APR_SUCCESS, CSQ_DEVICES_FULL, CSQ_BUSY, CSQ_RETRY, CSQ_DAMAGED */

@@ -210,20 +210,25 @@ static void make_link(csq_publishing *p, uint32_t number)
     csq_peer_add_locked(p->q, p->stored, number);
 }
 
-static void make_receipt(csq_publishing *p)
+static apr_status_t make_receipt(csq_publishing *p)
 {
     uint32_t number = csq_chain_cut(p->q, &p->chain, 1);
     uint32_t until = csq_wheel_second(p->expires) + RECEIPT_LONGER;
+    csq_origin *origin = csq_origin_at(p->q, p->origin_number);
 
-    csq_origin_at(p->q, p->origin_number)->refs++;
+    if (!number || !origin)
+        return CSQ_DAMAGED;
+    origin->refs++;
     csq_receipt_make_locked(p->q, number, p->id, p->origin_number, 0, until);
     p->receipt = number;
+    return APR_SUCCESS;
 }
 
 /* The head of the message, its entries, its receipt: whole, but not linked. */
 static apr_status_t prepare_locked(csq_publishing *p)
 {
     csq *q = p->q;
+    csq_receipt *receipt;
     csq_stored *stored;
     uint32_t i;
 
@@ -235,15 +240,18 @@ static apr_status_t prepare_locked(csq_publishing *p)
             return CSQ_DAMAGED;
         write_head(p, number);
         p->stored = number;
-        if (p->message->receipt && !p->receipt)
-            make_receipt(p);
+        if (p->message->receipt && !p->receipt && make_receipt(p) != APR_SUCCESS)
+            return CSQ_DAMAGED;
     }
     stored = csq_stored_at(q, p->stored);
+    receipt = csq_receipt_at(q, p->receipt);
+    if (!stored || (p->receipt && !receipt))
+        return CSQ_DAMAGED;
     stored->refs += p->count;
     if (p->spread)
         stored->entry.queue += p->count;
-    if (p->receipt)
-        csq_receipt_at(q, p->receipt)->receivers += p->count;
+    if (receipt)
+        receipt->receivers += p->count;
     for (i = 0; i < p->count; i++) {
         p->places[i].number = p->spread ? csq_chain_cut(q, &p->chain, 1) : p->stored;
         if (!p->places[i].number)
@@ -305,6 +313,8 @@ apr_status_t csq_publishing_write(csq_publishing *p)
     csq_stored *stored = csq_stored_at(p->q, p->stored);
     csq_stream stream;
 
+    if (!stored)
+        return CSQ_DAMAGED;
     csq_stream_open(&stream, p->q, stored, stored->data, CSQ_MESSAGE_DATA);
     return csq_stream_write(&stream, p->message->data, p->message->len);
 }
@@ -320,6 +330,8 @@ static apr_status_t drop_oldest(csq_publishing *p, unsigned shard, const csq_pla
     uint32_t message;
     apr_status_t rv = APR_SUCCESS;
 
+    if (!queue)
+        return CSQ_DAMAGED;
     while (rv == APR_SUCCESS && queue->head && queue->gap && !has_room(p, place, queue)) {
         if (queue->head == place->old)
             return csq_entry_remove_locked(q, shard, queue, place->old,
@@ -344,6 +356,8 @@ static apr_status_t remove_replaced(csq_publishing *p, unsigned shard,
     uint32_t old;
     apr_status_t rv;
 
+    if (!queue)
+        return CSQ_DAMAGED;
     for (;;) {
         rv = csq_topic_find_locked(p->q, shard, place->queue, p->message, hash,
                                    place->number, &old);
@@ -359,7 +373,7 @@ static void wake(csq_publishing *p, const csq_place *place)
 {
     csq_queue *queue = csq_queue_at(p->q, place->queue);
 
-    if (!queue->waiter || (queue->flags & CSQ_QUEUE_RUNG))
+    if (!queue || !queue->waiter || (queue->flags & CSQ_QUEUE_RUNG))
         return;
     queue->flags |= CSQ_QUEUE_RUNG;
     csq_slot_push(p->q, queue->waiter, &p->rings);
@@ -375,15 +389,19 @@ apr_status_t csq_place_link_locked(csq_publishing *p, unsigned shard,
     return rv;
 }
 
-void csq_publishing_commit(csq_publishing *p, unsigned shard)
+apr_status_t csq_publishing_commit(csq_publishing *p, unsigned shard)
 {
     csq_stored *stored = csq_stored_at(p->q, p->stored);
+    csq_receipt *receipt = csq_receipt_at(p->q, p->receipt);
 
+    if (!stored || (p->receipt && !receipt))
+        return CSQ_DAMAGED;
     __atomic_store_n(&stored->entry.committed, 1, __ATOMIC_RELEASE);
-    if (p->receipt)
-        csq_receipt_at(p->q, p->receipt)->confirmed = 1;
+    if (receipt)
+        receipt->confirmed = 1;
     CSQ_ADD(p->q->shards[shard].bytes, stored->len);
     CSQ_ADD(p->q->shards[shard].published, 1);
+    return APR_SUCCESS;
 }
 
 apr_status_t csq_place_finish_locked(csq_publishing *p, unsigned shard,

@@ -55,8 +55,8 @@ apr_status_t csq_publishing_write(csq_publishing *p);
 /** Make room if the policy says so, and link. APR_SUCCESS, CSQ_DAMAGED. */
 apr_status_t csq_place_link_locked(csq_publishing *p, unsigned shard,
                                    const csq_place *place);
-/** From now on it counts. */
-void csq_publishing_commit(csq_publishing *p, unsigned shard);
+/** From now on it counts. APR_SUCCESS, CSQ_DAMAGED. */
+apr_status_t csq_publishing_commit(csq_publishing *p, unsigned shard);
 /** What it replaces leaves; who waits is rung. APR_SUCCESS, CSQ_DAMAGED. */
 apr_status_t csq_place_finish_locked(csq_publishing *p, unsigned shard,
                                      const csq_place *place);

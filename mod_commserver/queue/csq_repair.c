@@ -19,6 +19,7 @@
 
 #define USED   1
 #define LINKED 2
+#define HEAD   4 /* the first of its chain                      */
 
 typedef struct repairing {
     csq *q;
@@ -59,6 +60,7 @@ static int mark_chain(repairing *r, uint32_t head, uint32_t n)
         r->marks[number] |= USED;
         number = ((csq_chunk *)csq_chunk_at(r->q, number))->next;
     }
+    r->marks[head] |= HEAD;
     return 1;
 }
 
@@ -100,6 +102,8 @@ static int hold_origin(repairing *r, uint32_t number)
         origin->hash_next = q->origins[origin->hash & q->origin_mask];
         q->origins[origin->hash & q->origin_mask] = number;
     }
+    else if (!(r->marks[number] & HEAD))
+        return 0;
     origin->refs++;
     return 1;
 }
@@ -122,21 +126,30 @@ static int hold_message(repairing *r, unsigned shard, uint32_t number, csq_store
         csq_id_add_locked(r->q, number);
         CSQ_ADD(r->q->shards[shard].bytes, stored->len);
     }
+    else if (!(r->marks[number] & HEAD))
+        return 0;
     stored->refs++;
     return 1;
 }
 
-/* Does an entry belong where it hangs? A message of several entries hangs
- * nowhere itself, one of its own has no others.                              */
+/* A message of several entries hangs nowhere itself, one of its own has no
+ * others.                                                                    */
+static int is_right_kind(const csq_stored *stored, uint32_t number, uint32_t message)
+{
+    return ((stored->entry.flags & CSQ_SPREAD) != 0) == (number != message);
+}
+
+/* Does an entry belong where it hangs? */
 static int entry_fits(repairing *r, uint32_t queue_number, uint32_t number, uint64_t last)
 {
     csq_entry *entry = csq_entry_at(r->q, number);
     uint32_t message;
     csq_stored *stored = entry ? csq_entry_stored(r->q, number, entry, &message) : NULL;
-    int spread = stored && (stored->entry.flags & CSQ_SPREAD);
 
     return stored && !(r->marks[number] & LINKED) && entry->queue == queue_number
-           && csq_entry_sequence(entry) > last && spread == (number != message);
+           && csq_entry_sequence(entry) > last
+           && csq_entry_sequence(entry) <= CSQ_SEQUENCE_MAX
+           && is_right_kind(stored, number, message);
 }
 
 static int link_again(repairing *r, unsigned shard, csq_queue *queue, uint32_t number,
@@ -157,8 +170,13 @@ static int link_again(repairing *r, unsigned shard, csq_queue *queue, uint32_t n
     CSQ_ADD(r->q->shards[shard].queued, 1);
     csq_wheel_add_locked(r->q, shard, number,
                          csq_wheel_second(csq_stored_expires(stored)));
-    if (number != message)
+    if (number != message) {
+        csq_link *to = (csq_link *)entry;
+
+        if (to->topic_len > CSQ_TOPIC_MAX)
+            to->topic_len = 0;
         csq_peer_add_locked(r->q, message, number);
+    }
     csq_topic_add_locked(r->q, shard, number);
     return 1;
 }
@@ -180,7 +198,8 @@ static void let_arrive(repairing *r, unsigned shard, csq_queue *queue,
     uint32_t message;
     csq_stored *stored = entry ? csq_entry_stored(r->q, number, entry, &message) : NULL;
 
-    if (stored && stored->entry.committed == 1 && !(r->marks[number] & LINKED)) {
+    if (stored && stored->entry.committed == 1 && !(r->marks[number] & LINKED)
+        && is_right_kind(stored, number, message)) {
         entry->queue = queue_number;
         entry->queue_next = 0;
         csq_entry_sequence_set(entry, queue->next_sequence);
@@ -308,6 +327,24 @@ static int is_second(repairing *r, csq_client *client, uint32_t number)
                || found != number);
 }
 
+/* It stands at a sequence that there has been. */
+static void bound_gap(csq *q, const csq_queue *queue)
+{
+    csq_gap_chunk *first = csq_gap_at(q, queue->gap);
+
+    if (first && first->handed_sequence >= queue->next_sequence)
+        first->handed_sequence = queue->next_sequence - 1;
+    if (first && first->fresh_sequence >= queue->next_sequence)
+        first->fresh_sequence = queue->next_sequence - 1;
+}
+
+static uint64_t last_sequence(csq *q, const csq_queue *queue)
+{
+    csq_entry *last = csq_entry_at(q, queue->tail);
+
+    return last ? csq_entry_sequence(last) : 0;
+}
+
 static void mark_contents(repairing *r, unsigned shard, uint32_t number, uint64_t hash)
 {
     csq_queue *queue = csq_queue_at(r->q, number);
@@ -318,8 +355,14 @@ static void mark_contents(repairing *r, unsigned shard, uint32_t number, uint64_
     whole = mark_entries(r, shard, queue, number, &link);
     let_arrive(r, shard, queue, number, link);
     whole &= mark_gap(r, queue);
+    if (queue->next_sequence > CSQ_SEQUENCE_MAX || queue->handed_out > CSQ_SEQUENCE_MAX) {
+        queue->handed_out = 0;
+        queue->next_sequence = last_sequence(r->q, queue) + 1;
+        whole = 0;
+    }
     if (queue->next_sequence <= queue->handed_out)
         queue->next_sequence = queue->handed_out + 1;
+    bound_gap(r->q, queue);
     if (!whole || !queue->epoch)
         give_new_epoch(r, queue, hash);
     csq_wheel_add_locked(r->q, shard, number, queue->due);
@@ -460,7 +503,7 @@ static uint32_t count_members(repairing *r, unsigned shard, csq_members *members
 
     for (i = 0; i < CSQ_MEMBERS_MAX; i++) {
         client = csq_client_at(r->q, members->clients[i]);
-        if (client && client->shard == shard && (r->marks[members->clients[i]] & USED))
+        if (client && client->shard == shard && (r->marks[members->clients[i]] & HEAD))
             count++;
         else
             members->clients[i] = 0;
@@ -493,14 +536,22 @@ static void mark_members(repairing *r, unsigned shard, csq_group *group)
 static void unmark_members(repairing *r, csq_group *group)
 {
     uint32_t number = group->members;
+    csq_members *members;
+    int i;
 
-    for (; number; number = csq_members_at(r->q, number)->next)
+    for (; number; number = members->next) {
+        members = csq_members_at(r->q, number);
         r->marks[number] = 0;
+        for (i = 0; i < CSQ_MEMBERS_MAX; i++)
+            if (members->clients[i])
+                csq_client_at(r->q, members->clients[i])->memberships--;
+    }
 }
 
-static void mark_groups(repairing *r, unsigned shard, uint32_t *link)
+static void mark_groups(repairing *r, unsigned shard, uint32_t bucket)
 {
     csq *q = r->q;
+    uint32_t *link = &q->groups[shard * (q->group_mask + 1) + bucket];
     csq_group *group;
     uint32_t n;
     int ok = 1;
@@ -510,6 +561,7 @@ static void mark_groups(repairing *r, unsigned shard, uint32_t *link)
         if (!group || (r->marks[*link] & USED))
             break;
         group->hash = csq_group_hash(q, group, &ok);
+        ok = ok && (group->hash & q->group_mask) == bucket;
         n = csq_group_chunks((uint32_t)group->realm_len + group->app_len
                              + group->group_len);
         mark_members(r, shard, group);
@@ -535,7 +587,7 @@ static void mark_all_groups(repairing *r)
     for (shard = 0; shard < CSQ_SHARDS; shard++) {
         for (i = 0; i < count; i++)
             if (q->groups[shard * count + i])
-                mark_groups(r, shard, &q->groups[shard * count + i]);
+                mark_groups(r, shard, i);
         for (i = 0; i <= q->bucket_mask; i++)
             drop_empty_clients(r, shard * (q->bucket_mask + 1) + i, shard);
     }

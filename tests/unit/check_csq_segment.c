@@ -312,42 +312,6 @@ static void fill_a_little(void)
         ck_ok(put(i % 2 ? "alice" : "bob", "some text"));
 }
 
-/* Any word of the shared memory behind the header may be anything: calls end
- * and crash nothing, and after a repair the segment is whole.                */
-START_TEST(random_damage_never_crashes)
-{
-    unsigned seed = (unsigned)_i;
-    size_t first = (size_t)((char *)fx.q->buckets - (char *)fx.q->header);
-    size_t chunks = (size_t)(fx.q->chunks - (char *)fx.q->header);
-    size_t words = (chunks + 60 * CSQ_CHUNK_BYTES - first) / 4;
-    uint32_t *at = (uint32_t *)((char *)fx.q->header + first);
-    csq_cursor cursor = { .epoch = 1, .sequence = 1 };
-    int i;
-
-    fx.damaged_on_purpose = 1;
-    fill_a_little();
-    for (i = 0; i < 40; i++) {
-        size_t word = chunks - first;
-
-        word = (word + (size_t)rand_r(&seed) % (60 * CSQ_CHUNK_BYTES)) / 4;
-        if (rand_r(&seed) % 8 == 0)
-            word = (size_t)rand_r(&seed) % words;
-        at[word] = rand_r(&seed) % 3 ? (uint32_t)rand_r(&seed) % 64
-                                     : (uint32_t)rand_r(&seed) * 2;
-        get("alice", NULL);
-        cursor = cursor_now();
-        put("alice", "more");
-        put("carol", "more");
-        acknowledge("alice", &cursor);
-        get("bob", NULL);
-        csq_expire(fx.q, fx.now += SECOND, 1000);
-    }
-    csq_repair_want(fx.q);
-    get("alice", NULL);
-    fixture_audit();
-}
-END_TEST
-
 START_TEST(a_broken_link_is_reported_then_repaired_with_a_gap)
 {
     const csq_gap *gaps;
@@ -406,7 +370,6 @@ int main(void)
     tcase_add_test(tc, limits_and_realms_are_shared);
     tcase_add_test(tc, counters_and_slots_are_shared);
     tcase_add_test(tc, a_client_tells_about_itself);
-    tcase_add_loop_test(tc, random_damage_never_crashes, 0, 100);
     tcase_add_test(tc, a_broken_link_is_reported_then_repaired_with_a_gap);
     tcase_add_checked_fixture(bare, fixture_setup_bare, fixture_teardown);
     tcase_add_test(bare, without_a_server_nobody_attaches);
