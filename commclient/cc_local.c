@@ -271,7 +271,9 @@ static char *directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
-    return slash == NULL ? cc_copy(".") : cc_copy_bytes(path, (size_t)(slash - path) + 1);
+    if (slash == NULL)
+        return cc_copy(".");
+    return cc_copy_bytes(path, slash > path ? (size_t)(slash - path) : 1);
 }
 
 static int is_directory_there(const char *path)
@@ -342,6 +344,14 @@ static void warn_of_closed(const cc_local *local)
     free(directory);
 }
 
+/* Never of what somebody else has put in its place. */
+static void change_mode(const char *path, mode_t mode)
+{
+    if (fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW) != 0)
+        cc_log(CC_LOG_ERROR, "the mode of '%s' cannot be changed: %s", path,
+               strerror(errno));
+}
+
 /* A socket that a service manager made is left as it is, and so are directories
  * that were there. */
 static void set_mode(cc_local *local)
@@ -350,12 +360,12 @@ static void set_mode(cc_local *local)
     char *directory;
 
     if (local->bound)
-        chmod(local->path, open_to_others ? 0666 : 0600);
+        change_mode(local->path, open_to_others ? 0666 : 0600);
     if (!open_to_others)
         return;
     if (local->made_directory) {
         directory = directory_of(local->path);
-        chmod(directory, 0711);
+        change_mode(directory, 0711);
         free(directory);
     }
     warn_of_closed(local);
