@@ -2,6 +2,7 @@
  * check_agent_tls.c - a real agent and a real httpd over TLS: whom the agent
  * trusts, and how it shows who it is.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "support/support.h"
@@ -32,11 +33,13 @@ static void check_delivery(const httpd *server, const agent *a, const char *body
     local_close(app);
 }
 
-/* NAME.pem and NAME.key, signed by itself. Returns the directory. */
+/* cert.pem and key.pem, signed by itself. Returns the directory, which lives until
+ * the next call. */
 static const char *make_certificate(const char *name)
 {
-    const char *directory = reaper_temporary();
+    static char directory[256];
 
+    snprintf(directory, sizeof directory, "%s", reaper_temporary());
     process_must((const char *const[]){
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
         "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
