@@ -108,18 +108,10 @@ static int parse_poll(request_rec *r, cs_poll_request *poll, const char **out_de
 
 static void tell_preferences(request_rec *r, const cs_poll_request *poll)
 {
-    char *text, *end;
-
-    if (poll->minimal) {
+    if (poll->minimal)
         apr_table_setn(r->headers_out, "Preference-Applied", "return=minimal");
-    }
-    else if (poll->wait >= 0) {
-        text = apr_palloc(r->pool, 32);
-        memcpy(text, "wait=", 5);
-        end = text + 5 + csq_number_format((apr_uint64_t)poll->wait, text + 5);
-        *end = '\0';
-        apr_table_setn(r->headers_out, "Preference-Applied", text);
-    }
+    else if (poll->wait >= 0)
+        cs_send_wait_applied(r, poll->wait);
 }
 
 static int answer_batch(request_rec *r, const cs_poll_request *poll,
@@ -144,7 +136,7 @@ static int answer_empty(request_rec *r, const cs_poll_request *poll)
 /* Nothing, and no place to wait for more: the client is to come back.       */
 static int answer_unheld(request_rec *r, cs_poll_request *poll)
 {
-    cs_send_retry_after(r, CS_POLL_RETRY, CS_POLL_RETRY_SPREAD);
+    cs_send_retry_after(r, CS_WAIT_RETRY_AFTER, CS_WAIT_RETRY_SPREAD);
     poll->wait = 0;
     tell_preferences(r, poll);
     return answer_empty(r, poll);
@@ -153,19 +145,11 @@ static int answer_unheld(request_rec *r, cs_poll_request *poll)
 static int answer_stopping(request_rec *r, const cs_poll_request *poll)
 {
     r->connection->keepalive = AP_CONN_CLOSE;
-    cs_send_retry_after(r, CS_POLL_RETRY, CS_POLL_RETRY_SPREAD);
+    cs_send_retry_after(r, CS_WAIT_RETRY_AFTER, CS_WAIT_RETRY_SPREAD);
     return answer_empty(r, poll);
 }
 
 /* ---- held -------------------------------------------------------------- */
-
-void cs_poll_note_wait(request_rec *r, const cs_poll_request *poll)
-{
-    char *text = apr_palloc(r->pool, 24);
-
-    text[csq_number_format((apr_uint64_t)(apr_time_now() - poll->began), text)] = '\0';
-    apr_table_setn(r->notes, "commserver-wait", text);
-}
 
 static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
 {
@@ -176,7 +160,7 @@ static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
 
     if (reason == CS_WAIT_STOPPING) {
         csq_waiter_remove(q, &poll->key, poll->fetch.waiter);
-        cs_poll_note_wait(r, poll);
+        cs_wait_note(r, poll->began);
         return answer_stopping(r, poll);
     }
     rv = csq_fetch_batch(q, &poll->key, &poll->fetch, apr_time_now(), batch);
@@ -184,7 +168,7 @@ static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
         return CS_WAIT_AGAIN;
     if (reason == CS_WAIT_RUNG && rv == CSQ_BUSY)
         return CS_WAIT_RETRY;
-    cs_poll_note_wait(r, poll);
+    cs_wait_note(r, poll->began);
     if (rv == APR_SUCCESS)
         return answer_batch(r, poll, batch);
     if (rv == CSQ_EMPTY) {
@@ -203,7 +187,7 @@ static void gone_held(request_rec *r, void *baton)
 {
     cs_poll_request *poll = baton;
 
-    cs_poll_note_wait(r, poll);
+    cs_wait_note(r, poll->began);
     csq_waiter_remove(cs_lifecycle_queue(), &poll->key, poll->fetch.waiter);
 }
 

@@ -10,10 +10,6 @@
 #include "cs_wait.h"
 #include "queue/csq.h"
 
-/* Seconds to come back after, where a poll cannot be held or must end.      */
-#define CS_POLL_RETRY        2
-#define CS_POLL_RETRY_SPREAD 4
-
 typedef struct cs_poll_request {
     csq_key key;
     csq_cursor after;
@@ -28,9 +24,6 @@ typedef struct cs_poll_request {
     unsigned stream : 1;    /* an event stream is preferred                  */
     unsigned named_events : 1;
 } cs_poll_request;
-
-/** Note for the log how long r was held. */
-void cs_poll_note_wait(request_rec *r, const cs_poll_request *poll);
 
 /** Answer as a stream. In r's handler, the body is read.
  *  @return what the handler must return */

@@ -30,6 +30,8 @@ cs_problem cs_problem_of_status(apr_status_t status)
         return CS_PROBLEM_REFUSED;
     case CSQ_TOO_LARGE:
         return CS_PROBLEM_TOO_LARGE;
+    case CSQ_FINISHED:
+        return CS_PROBLEM_FINISHED;
     case CSQ_REPLACED:
         return CS_PROBLEM_REPLACED;
     case CSQ_RUNNING:

@@ -41,7 +41,11 @@
     X(RUNNING,       "idempotency-running", 409, 1,                           \
       "a request with the same Idempotency-Key is being worked on")           \
     X(OTHER_BODY,    "idempotency-mismatch", 422, 0,                          \
-      "the Idempotency-Key was used for another message")
+      "the Idempotency-Key was used for another message")                     \
+    X(UNKNOWN_MESSAGE, "unknown-message", 404, 0,                             \
+      "no such message is known")                                             \
+    X(FINISHED,      "finished",      410,  0,                                \
+      "the message is in no queue any more")
 
 #define CS_PROBLEM_ENUM(name, type, status, retry, title) CS_PROBLEM_##name,
 typedef enum { CS_PROBLEM_MAP(CS_PROBLEM_ENUM) CS_PROBLEM_END } cs_problem;

@@ -18,6 +18,7 @@
 #include "cs_identity.h"
 #include "cs_lifecycle.h"
 #include "cs_loop.h"
+#include "cs_message.h"
 #include "cs_park.h"
 #include "cs_repeat.h"
 #include "cs_request.h"
@@ -479,18 +480,19 @@ int cs_publish_handler(request_rec *r)
 {
     const char *path, *methods, *detail;
     cs_target target;
-    int result;
+    int result, bad;
 
     if (!cs_entry_check(r, CS_KIND_PUBLISH, &path, &result))
         return result;
+    bad = cs_target_parse(path, r->pool, &target, &detail) != APR_SUCCESS;
     methods = cs_entry_methods(r, CS_KIND_PUBLISH);
-    if (!cs_entry_allows(r, methods))
+    if (r->method_number == M_OPTIONS || (!bad && !cs_entry_allows(r, methods)))
         return cs_send_methods(r, methods);
-    if (cs_target_parse(path, r->pool, &target, &detail) != APR_SUCCESS)
+    if (bad)
         return cs_send_problem(r, CS_PROBLEM_MALFORMED, detail);
     switch (target.kind) {
     case CS_TARGET_MESSAGE:
-        return cs_send_problem(r, CS_PROBLEM_MALFORMED, "no message is published to it");
+        return cs_message_serve(r, &target);
     case CS_TARGET_MEMBER:
         return cs_group_member(r, &target);
     default:

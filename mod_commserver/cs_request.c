@@ -109,11 +109,14 @@ static apr_status_t add_receiver(const char *value, apr_pool_t *p, cs_query *que
     return APR_SUCCESS;
 }
 
+static const char bad_twice[] =
+    "wait, max, after, device and changes may be given once";
+
 static apr_status_t set_number(const char *value, apr_int64_t min, apr_int64_t *member,
                                const char *bad, const char **out_detail)
 {
     if (*member >= 0)
-        return fail(out_detail, "wait, max, after and device may be given once");
+        return fail(out_detail, bad_twice);
     if (parse_digits(value, member) != APR_SUCCESS || *member < min) {
         *member = -1;
         return fail(out_detail, bad);
@@ -125,10 +128,12 @@ static apr_status_t set_text(const char *value, const char **member,
                              const char **out_detail)
 {
     if (*member)
-        return fail(out_detail, "wait, max, after and device may be given once");
+        return fail(out_detail, bad_twice);
     *member = value;
     return APR_SUCCESS;
 }
+
+static const char bad_changes[] = "changes is the number of an earlier answer";
 
 static apr_status_t set_parameter(const char *name, char *value, apr_pool_t *p,
                                   cs_query *query, const char **out_detail)
@@ -144,6 +149,12 @@ static apr_status_t set_parameter(const char *name, char *value, apr_pool_t *p,
                           out_detail);
     if (!strcmp(name, "max"))
         return set_number(value, 1, &query->max, "max is a number from 1 on", out_detail);
+    if (!strcmp(name, "changes")) {
+        rv = set_number(value, 0, &query->changes, bad_changes, out_detail);
+        if (rv == APR_SUCCESS && query->changes > APR_UINT32_MAX)
+            rv = fail(out_detail, bad_changes);
+        return rv;
+    }
     if (!strcmp(name, "event")) {
         query->named_events = 1;
         return strcmp(value, "app") ? fail(out_detail, "event is 'app'") : APR_SUCCESS;
@@ -163,6 +174,7 @@ apr_status_t cs_request_query(const char *query, apr_pool_t *p, cs_query *out_qu
     memset(out_query, 0, sizeof(*out_query));
     out_query->wait = -1;
     out_query->max = -1;
+    out_query->changes = -1;
     while (query && *query) {
         apr_size_t len = strcspn(query, "&"), name_len = strcspn(query, "=&");
         char *name = decode(p, query, name_len);

@@ -29,6 +29,7 @@ typedef struct cs_query {
     const char *device;     /* ?device=NAME, checked, NULL: absent           */
     apr_int64_t wait;       /* ?wait=SECONDS, -1: absent                     */
     apr_int64_t max;        /* ?max=COUNT, -1: absent                        */
+    apr_int64_t changes;    /* ?changes=NUMBER, of 32 bits, -1: absent       */
     unsigned named_events : 1; /* ?event=app                                 */
     apr_array_header_t *to; /* ?to=..., of const char *: checked receivers,
                                each once; NULL: absent                       */

@@ -430,6 +430,45 @@ char *cs_response_member(const char *group, const char *client, apr_pool_t *p,
     return out;
 }
 
+/* ---- what became of a message ------------------------------------------- */
+
+static const char *const counts[CSQ_STATES] = {
+    [CSQ_STATE_QUEUED] = "queued",       [CSQ_STATE_HANDED_OUT] = "handed_out",
+    [CSQ_STATE_RECEIVED] = "received",   [CSQ_STATE_ACKNOWLEDGED] = "acknowledged",
+    [CSQ_STATE_EXPIRED] = "expired",     [CSQ_STATE_REPLACED] = "replaced",
+    [CSQ_STATE_WITHDRAWN] = "withdrawn", [CSQ_STATE_DROPPED] = "dropped",
+};
+
+static char *write_count(char *out, const char *name, apr_uint64_t value)
+{
+    *out++ = ',';
+    out = write_string(out, name);
+    *out++ = ':';
+    return write_number(out, value);
+}
+
+apr_size_t cs_response_message(const unsigned char id[CSQ_ID_BYTES],
+                               const csq_message_info *info, char out[CS_MESSAGE_TEXT])
+{
+    char *o = out;
+    int i;
+
+    o = LITERAL(o, "{\"id\":\"");
+    o = write_id(o, id);
+    o = LITERAL(o, "\",\"state\":");
+    o = write_string(o, cs_response_state(info->state));
+    o = write_count(o, "changes", info->changes);
+    if (info->queues > 1) {
+        o = write_count(o, "queues", info->queues);
+        for (i = 0; i < CSQ_STATES; i++) {
+            if (info->counts[i])
+                o = write_count(o, counts[i], info->counts[i]);
+        }
+    }
+    *o++ = '}';
+    return (apr_size_t)(o - out);
+}
+
 /* ---- problems ---------------------------------------------------------- */
 
 char *cs_response_problem(cs_problem problem, int status, const char *detail,

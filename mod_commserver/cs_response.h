@@ -64,6 +64,14 @@ apr_size_t cs_response_receipt_size(const cs_receipt *receipt);
  *  them. */
 apr_size_t cs_response_receipt(const cs_receipt *receipt, char *out);
 
+/* Bytes of what became of a message at most.                                */
+#define CS_MESSAGE_TEXT 384
+
+/** Write the JSON of what became of a message; how many there are in each
+ *  state only where it went to several queues. */
+apr_size_t cs_response_message(const unsigned char id[CSQ_ID_BYTES],
+                               const csq_message_info *info, char out[CS_MESSAGE_TEXT]);
+
 /** The JSON of a new membership. @return in p, a NUL behind it */
 char *cs_response_member(const char *group, const char *client, apr_pool_t *p,
                          apr_size_t *out_len);

@@ -91,6 +91,15 @@ void cs_send_retry_after(request_rec *r, unsigned least, unsigned spread)
     cs_send_number(r, "Retry-After", least + cs_lifecycle_jitter(spread + 1));
 }
 
+void cs_send_wait_applied(request_rec *r, apr_int64_t seconds)
+{
+    char *text = apr_palloc(r->pool, 32);
+
+    memcpy(text, "wait=", 5);
+    text[5 + csq_number_format((apr_uint64_t)seconds, text + 5)] = '\0';
+    apr_table_setn(r->headers_out, "Preference-Applied", text);
+}
+
 void cs_send_number(request_rec *r, const char *field, apr_int64_t value)
 {
     char *text = apr_palloc(r->pool, 24);

@@ -42,6 +42,9 @@ int cs_send_refusals(request_rec *r, cs_problem problem, int status, const char 
 /** Set Retry-After to `least` seconds and a random share of `spread`. */
 void cs_send_retry_after(request_rec *r, unsigned least, unsigned spread);
 
+/** Tell how many seconds the request may have been held. */
+void cs_send_wait_applied(request_rec *r, apr_int64_t seconds);
+
 /** Set a header field of the answer to a number. */
 void cs_send_number(request_rec *r, const char *field, apr_int64_t value);
 

@@ -57,9 +57,9 @@ static void say_retry(stream *s)
 {
     char text[RETRY_TEXT] = "retry: ";
     apr_size_t len = strlen(text);
-    unsigned spread = CS_POLL_RETRY_SPREAD * 1000;
+    unsigned spread = CS_WAIT_RETRY_SPREAD * 1000;
 
-    len += csq_number_format(CS_POLL_RETRY * 1000 + cs_lifecycle_jitter(spread),
+    len += csq_number_format(CS_WAIT_RETRY_AFTER * 1000 + cs_lifecycle_jitter(spread),
                              text + len);
     text[len++] = '\n';
     text[len++] = '\n';
@@ -88,7 +88,7 @@ static int go_on(stream *s, apr_time_t now, int result)
 static int end(request_rec *r, stream *s)
 {
     csq_waiter_remove(cs_lifecycle_queue(), &s->poll->key, s->poll->fetch.waiter);
-    cs_poll_note_wait(r, s->poll);
+    cs_wait_note(r, s->poll->began);
     return OK;
 }
 

@@ -206,3 +206,11 @@ int cs_wait_hold(cs_hold *hold, apr_time_t deadline)
 
     return hold->blocking ? hold_blocking(hold, wait) : hold_parked(hold, wait);
 }
+
+void cs_wait_note(request_rec *r, apr_time_t began)
+{
+    char *text = apr_palloc(r->pool, 24);
+
+    text[csq_number_format((apr_uint64_t)(apr_time_now() - began), text)] = '\0';
+    apr_table_setn(r->notes, "commserver-wait", text);
+}

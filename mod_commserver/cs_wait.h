@@ -19,6 +19,10 @@
 #include <apr_buckets.h>
 #include "queue/csq.h"
 
+/* Seconds to come back after, where a request cannot be held or must end.   */
+#define CS_WAIT_RETRY_AFTER  2
+#define CS_WAIT_RETRY_SPREAD 4
+
 typedef enum {
     CS_WAIT_RUNG,     /* the queue changed, or may have: fetch with `resume` */
     CS_WAIT_DEADLINE, /* the time is up: answer with what is there           */
@@ -86,5 +90,8 @@ void cs_wait_cancel(cs_hold *hold);
  * @return what the handler must return: SUSPENDED, or the answer's result.
  */
 int cs_wait_hold(cs_hold *hold, apr_time_t deadline);
+
+/** Note for the log how long r was held. */
+void cs_wait_note(request_rec *r, apr_time_t began);
 
 #endif

@@ -468,7 +468,8 @@ apr_status_t csq_message_withdraw(csq *q, const csq_message_key *key,
 
 /**
  * An application has acknowledged these messages. Those that are unknown or
- * have no receipt are passed over: who knows an id has had the message.
+ * were published without a receipt are passed over: who knows an id has had
+ * the message.
  * @return APR_SUCCESS, CSQ_BUSY, CSQ_CLOSED, CSQ_DAMAGED.
  */
 apr_status_t csq_message_acknowledged(csq *q, const char *realm,

@@ -374,7 +374,8 @@ typedef struct csq_receipt {
     uint32_t next;             /* 0                                           */
     uint8_t kind;
     uint8_t confirmed;         /* the message was committed                   */
-    uint8_t unused[2];
+    uint8_t asked;             /* its sender wants to hear of the application */
+    uint8_t unused;
     uint8_t id[CSQ_ID_BYTES];
     uint32_t hash_next;
     uint32_t origin;

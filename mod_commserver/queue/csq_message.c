@@ -232,7 +232,8 @@ static int is_open(const csq_message_info *info)
 
 static int may_be_acknowledged(asking *a)
 {
-    return a->receipt && a->info->counts[CSQ_STATE_RECEIVED];
+    return a->receipt && csq_receipt_at(a->q, a->receipt)->asked
+           && a->info->counts[CSQ_STATE_RECEIVED];
 }
 
 static apr_status_t wait_for_it(asking *a, csq_waiter waiter)
@@ -417,7 +418,7 @@ static void acknowledge_one(csq *q, const char *realm, const unsigned char *id,
         return;
     receipt = csq_receipt_at(q, number);
     origin = csq_origin_at(q, receipt->origin);
-    if (!origin || origin->realm_len != strlen(realm)
+    if (!receipt->asked || !origin || origin->realm_len != strlen(realm)
         || receipt->acknowledged >= receipt->receivers)
         return;
     len = csq_origin_strings(origin);

@@ -220,6 +220,7 @@ static apr_status_t make_receipt(csq_publishing *p)
         return CSQ_DAMAGED;
     origin->refs++;
     csq_receipt_make_locked(p->q, number, p->id, p->origin_number, 0, until);
+    csq_receipt_at(p->q, number)->asked = 1;
     p->receipt = number;
     return APR_SUCCESS;
 }
