@@ -24,14 +24,16 @@ static httpd *start_one(const char *config)
     return httpd_start(&(httpd_options){ .children = 1, .config = config });
 }
 
-/* @return the id, in the ring */
+/* @return the id; it lives until the 128th next call */
 static const char *publish_with(const httpd *server, const char *to, const char *headers)
 {
+    static char ids[128][32];
+    static unsigned next;
     http_answer *answer = http_once(server, "POST", support_text("/comm/publish/%s", to),
                                     "backend", headers, "hello");
 
     ck_assert_msg(answer->status == 201, "publish: %d %s", answer->status, answer->body);
-    return support_json(answer->body, "id");
+    return strcpy(ids[next++ % 128], support_json(answer->body, "id"));
 }
 
 static const char *publish(const httpd *server)
@@ -141,6 +143,34 @@ START_TEST(a_full_queue_drops_it)
     publish(server);
     ck_assert_str_eq(state_of(http_read(c)), "dropped");
     http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_topic_replaces_it)
+{
+    httpd *server = start_one(NULL);
+    const char *id = publish_with(server, "orders/alice", "Topic: price\r\n"), *newer;
+    http *c = hold(server, id, "");
+
+    parking_await(server, 1);
+    newer = publish_with(server, "orders/alice", "Topic: price\r\n");
+    ck_assert_str_eq(state_of(http_read(c)), "replaced");
+    ck_assert_str_eq(state(server, newer), "queued");
+    expect_problem(ask(server, "DELETE", id, NULL), 410, "finished");
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(a_message_for_now_and_nobody_is_dropped)
+{
+    httpd *server = start_one(NULL);
+    http_answer *answer = http_once(server, "POST", "/comm/publish/orders/alice",
+                                    "backend", "TTL: 0\r\n", "now");
+
+    ck_assert_int_eq(answer->status, 201);
+    ck_assert_str_eq(support_json(answer->body, "state"), "dropped");
     httpd_end(server);
 }
 END_TEST
@@ -531,6 +561,8 @@ int main(void)
     tcase_add_test(states, from_queued_to_received);
     tcase_add_test(states, a_message_expires);
     tcase_add_test(states, a_full_queue_drops_it);
+    tcase_add_test(states, a_topic_replaces_it);
+    tcase_add_test(states, a_message_for_now_and_nobody_is_dropped);
     tcase_add_test(states, of_several_the_least_that_is_open_counts);
     suite_add_tcase(suite, states);
     tcase_set_timeout(waiting, 90);
