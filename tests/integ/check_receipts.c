@@ -127,7 +127,7 @@ START_TEST(each_of_several_counts)
 }
 END_TEST
 
-/* ---- ways of reporting -------------------------------------------------------------- */
+/* ---- ways of reporting ------------------------------------------------------ */
 
 START_TEST(a_report_goes_with_any_poll)
 {

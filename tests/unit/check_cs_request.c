@@ -124,6 +124,10 @@ START_TEST(poll_parameters_are_read)
     ck_assert_int_eq(query.wait, 55);
     ck_assert_int_eq(query.max, 7);
     ck_assert_str_eq(query.device, "laptop-1");
+    ck_assert_int_eq(query.changes, -1);
+    ck_assert_int_eq(cs_request_query("changes=4294967295", pool, &query, &detail),
+                     APR_SUCCESS);
+    ck_assert_int_eq(query.changes, APR_UINT32_MAX);
     ck_assert_int_eq(
         cs_request_query("wait=0&max=99999999999999999999999", pool, &query, &detail),
         APR_SUCCESS);
@@ -144,6 +148,10 @@ static const char *const bad_queries[] = {
     "max=-1",
     "max=x",
     "max=",
+    "changes=",
+    "changes=-1",
+    "changes=4294967296",
+    "changes=1&changes=1",
     "device=",
     "device=-",
     "device=a/b",

@@ -335,6 +335,33 @@ START_TEST(a_membership_names_group_and_client)
 }
 END_TEST
 
+START_TEST(what_became_of_a_message_counts_only_where_it_went_to_several)
+{
+    static const unsigned char id[CSQ_ID_BYTES] = { 0 };
+    csq_message_info info = { .state = CSQ_STATE_HANDED_OUT, .queues = 1, .changes = 1 };
+    char out[CS_MESSAGE_TEXT];
+    apr_size_t len;
+    int i;
+
+    info.counts[CSQ_STATE_HANDED_OUT] = 1;
+    len = cs_response_message(id, &info, out);
+    ck_assert_str_eq(apr_pstrmemdup(pool, out, len),
+                     "{\"id\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"state\":\"handed-out\","
+                     "\"changes\":1}");
+    info.queues = 2;
+    info.counts[CSQ_STATE_EXPIRED] = 1;
+    len = cs_response_message(id, &info, out);
+    ck_assert_str_eq(apr_pstrmemdup(pool, out, len),
+                     "{\"id\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"state\":\"handed-out\","
+                     "\"changes\":1,\"queues\":2,\"handed_out\":1,\"expired\":1}");
+    info.state = CSQ_STATE_ACKNOWLEDGED;
+    info.queues = info.changes = APR_UINT32_MAX;
+    for (i = 0; i < CSQ_STATES; i++)
+        info.counts[i] = APR_UINT32_MAX;
+    ck_assert_uint_le(cs_response_message(id, &info, out), sizeof(out));
+}
+END_TEST
+
 START_TEST(a_problem_has_type_title_status_and_more)
 {
     static const cs_refusal refusals[] = { { "al\"ice", CS_PROBLEM_FULL },
@@ -467,6 +494,7 @@ int main(void)
     tcase_add_test(tc, a_receipt_tells_receivers_where_several_were_named);
     tcase_add_test(tc, each_state_has_a_word);
     tcase_add_test(tc, a_membership_names_group_and_client);
+    tcase_add_test(tc, what_became_of_a_message_counts_only_where_it_went_to_several);
     tcase_add_test(tc, a_problem_has_type_title_status_and_more);
     tcase_add_test(tc, control_characters_of_a_detail_become_escapes);
     tcase_add_loop_test(tc, times_are_of_the_gregorian_calendar, 0, COUNT(times));
