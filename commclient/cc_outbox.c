@@ -20,6 +20,7 @@
 #define NOW_GRACE    5000 /* ms in which a ttl of 0 must be taken          */
 #define EXPIRY_STEP  5000 /* ms between two looks for expired messages     */
 #define COMMIT_RETRY 1000 /* ms after one that failed                      */
+#define REMOVE_STEP  5    /* ms that removals wait for each other           */
 
 typedef struct ending {
     cc_command_error error;
@@ -121,10 +122,17 @@ static void free_outgoing(cc_outgoing *m)
 
 /* ---- commits --------------------------------------------------------- */
 
-static void flush_soon(cc_outbox *o)
+static void commit_soon(cc_outbox *o)
 {
+    event_active(o->flush, EV_TIMEOUT, 0);
+}
+
+static void commit_within(cc_outbox *o, int ms)
+{
+    struct timeval delay = { ms / 1000, ms % 1000 * 1000 };
+
     if (!event_pending(o->flush, EV_TIMEOUT, NULL))
-        event_active(o->flush, EV_TIMEOUT, 0);
+        event_add(o->flush, &delay);
 }
 
 static void tell(const cc_outgoing *m)
@@ -240,7 +248,6 @@ static void let_finished_go(cc_outbox *o)
 
 void cc_outbox_commit(cc_outbox *o)
 {
-    struct timeval retry = { COMMIT_RETRY / 1000, 0 };
     cc_status status;
 
     if (TAILQ_EMPTY(&o->incoming) && TAILQ_EMPTY(&o->finished))
@@ -249,7 +256,7 @@ void cc_outbox_commit(cc_outbox *o)
     cc_dispatch_note(o->dispatch, status);
     if (status != CC_OK) {
         give_up_incoming(o);
-        event_add(o->flush, &retry);
+        commit_within(o, COMMIT_RETRY);
         return;
     }
     begin_waiting(o);
@@ -263,14 +270,15 @@ static void on_flush(evutil_socket_t descriptor, short what, void *baton)
     cc_outbox_commit(baton);
 }
 
-/* The first message of the lane, or one that is not being sent, is over. */
+/* The first message of the lane, or one that is not being sent, is over. Should
+ * the agent die before the commit, it is sent again with the same key.       */
 static ending *finish(cc_outbox *o, cc_lane *lane, cc_outgoing *m, cc_command_error error,
                       const char *detail)
 {
     TAILQ_REMOVE(&lane->messages, m, link);
     TAILQ_INSERT_TAIL(&o->finished, m, link);
     count_message(o, m, -1);
-    flush_soon(o);
+    commit_within(o, REMOVE_STEP);
     return end_with(m, error, detail);
 }
 
@@ -423,7 +431,7 @@ cc_command_error cc_outbox_take(cc_outbox *o, cc_publication *publication,
     draw_key(m->key);
     count_message(o, m, 1);
     TAILQ_INSERT_TAIL(&o->incoming, m, link);
-    flush_soon(o);
+    commit_soon(o);
     return CC_ERROR_NONE;
 }
 

@@ -3,8 +3,8 @@
  *
  * A message is committed to the spool (cc_spool.h) before its application is
  * told so; it leaves the spool when the server has taken it, or refused it for
- * good, or when its time is over. All commits of one turn of the event loop are
- * one.
+ * good, or when its time is over. Commits of one turn of the event loop are one,
+ * and removals wait a few milliseconds for each other.
  *
  * Messages for one server and one application make a lane. In a lane they go
  * one after the other, in the order in which they came; lanes do not wait for
