@@ -88,7 +88,8 @@ static void log_taken_over(server_rec *s, const char *path, apr_int64_t size,
                      "may have lost messages hear of a gap",
                      path);
     }
-    if ((apr_int64_t)outcome->size != size || outcome->slots < slots) {
+    if (!outcome->restored
+        && ((apr_int64_t)outcome->size != size || outcome->slots < slots)) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "CS0022: the segment '%s' keeps its %" APR_SIZE_T_FMT " bytes for "
                      "%u server processes until httpd is stopped and started",
@@ -125,8 +126,64 @@ static void log_set_aside(server_rec *s, const char *path, const csq_outcome *ou
     }
 }
 
-void cs_beginning_log(server_rec *s, const char *path, apr_int64_t size, unsigned slots,
-                      const csq_outcome *outcome)
+static const char *state_reason(const csq_outcome *outcome, char *buffer, size_t size)
+{
+    switch (outcome->state_reason) {
+    case CSQ_DAMAGED:
+        return "it is damaged";
+    case CSQ_LAYOUT:
+        return "it was written by another version";
+    case CSQ_SEGMENT_FULL:
+        return "shared memory has no room for all of it";
+    case CSQ_IN_USE:
+        return "it does not belong to the segment that was taken over";
+    default:
+        return csq_strerror(outcome->state_reason, buffer, size);
+    }
+}
+
+static void log_state_aside(server_rec *s, const char *state, const csq_outcome *outcome)
+{
+    char why[160], error[160];
+    const char *problem = outcome->state_problem;
+
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
+                 "CS0018: the saved state '%s' is %s: %s%s%s", state,
+                 outcome->restored ? "restored in part, clients hear of a gap where "
+                                     "something is missing"
+                                   : "not restored",
+                 state_reason(outcome, why, sizeof(why)), problem ? ": " : "",
+                 problem ? problem : "");
+    if (outcome->state_kept == APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "CS0019: it is kept as '%s'",
+                     outcome->state_aside);
+    }
+    else {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
+                     "CS0027: it could not be renamed to '%s': %s", outcome->state_aside,
+                     csq_strerror(outcome->state_kept, error, sizeof(error)));
+    }
+}
+
+static void log_restored(server_rec *s, const char *state, const csq_outcome *outcome)
+{
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                 "CS0017: restored from '%s': %" APR_UINT64_T_FMT
+                 " messages for %" APR_UINT64_T_FMT " clients",
+                 state, outcome->messages, outcome->clients);
+}
+
+static void log_larger(server_rec *s, apr_int64_t size, const csq_outcome *outcome)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 "CS0028: " CS_SEGMENT_SIZE " (%" APR_INT64_T_FMT " bytes) is too small "
+                 "for what is queued: the segment has %" APR_SIZE_T_FMT " bytes until "
+                 "httpd is stopped and started",
+                 size, outcome->size);
+}
+
+void cs_beginning_log(server_rec *s, const char *path, const char *state,
+                      apr_int64_t size, unsigned slots, const csq_outcome *outcome)
 {
     switch (outcome->beginning) {
     case CSQ_BEGUN_TAKEN_OVER:
@@ -140,4 +197,28 @@ void cs_beginning_log(server_rec *s, const char *path, apr_int64_t size, unsigne
                      "CS0026: the segment '%s' is new, %" APR_SIZE_T_FMT " bytes", path,
                      outcome->size);
     }
+    if (outcome->restored && outcome->beginning != CSQ_BEGUN_TAKEN_OVER)
+        log_restored(s, state, outcome);
+    if (outcome->restored && (apr_int64_t)outcome->size > size)
+        log_larger(s, size, outcome);
+    if (outcome->state_aside)
+        log_state_aside(s, state, outcome);
+}
+
+void cs_beginning_log_saved(server_rec *s, apr_status_t rv, const char *state,
+                            const csq_stats *stats)
+{
+    char buffer[160];
+
+    if (rv == APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "CS0015: saved in '%s': %" APR_UINT64_T_FMT
+                     " messages for %" APR_UINT64_T_FMT " clients",
+                     state, stats->queued, stats->clients);
+        return;
+    }
+    ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
+                 "CS0016: cannot save the state in '%s', it stays in memory for the next "
+                 "start: %s",
+                 state, csq_strerror(rv, buffer, sizeof(buffer)));
 }

@@ -251,6 +251,17 @@ static const char *set_realm(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+static const char *set_state_dir(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (error)
+        return error;
+    cs_config_server_get(cmd->server)->state_dir = arg;
+    return NULL;
+}
+
 static const char *set_overflow(cmd_parms *cmd, void *dir, const char *arg)
 {
     cs_config_server *config = cs_config_server_get(cmd->server);
@@ -312,6 +323,8 @@ const command_rec cs_config_commands[] = {
                  "on: leave out the file system, Directory sections and .htaccess"),
     AP_INIT_TAKE1(CS_OVERFLOW, set_overflow, NULL, RSRC_CONF,
                   "what a full queue does: reject or drop-oldest"),
+    AP_INIT_TAKE1(CS_STATE_DIR, set_state_dir, NULL, RSRC_CONF,
+                  "directory that keeps what is queued while httpd is stopped"),
     AP_INIT_TAKE1(CS_REALM, set_realm, NULL, RSRC_CONF,
                   "name that keeps the clients of this virtual host apart"),
     ROW(CS_TTL, ttl, ANYWHERE, "lifetime of messages that name none"),
@@ -349,6 +362,7 @@ void *cs_config_server_create(apr_pool_t *p, server_rec *s)
     (void)s;
     config->realm = NULL;
     config->bases = NULL;
+    config->state_dir = NULL;
     config->segment_size = CS_CONFIG_UNSET;
     config->max_message = CS_CONFIG_UNSET;
     config->max_queue_bytes = CS_CONFIG_UNSET;
@@ -377,6 +391,7 @@ void *cs_config_server_merge(apr_pool_t *p, void *base, void *add)
 
     c->realm = a->realm ? a->realm : b->realm;
     c->bases = NULL;
+    c->state_dir = a->state_dir ? a->state_dir : b->state_dir;
     c->segment_size = merge_number(b->segment_size, a->segment_size);
     c->max_message = merge_number(b->max_message, a->max_message);
     c->max_queue_bytes = merge_number(b->max_queue_bytes, a->max_queue_bytes);

@@ -30,6 +30,7 @@ typedef struct cs_base {
 typedef struct cs_config_server {
     const char *realm;            /* prefix of every key of this host        */
     apr_array_header_t *bases;    /* of cs_base, shortest path first         */
+    const char *state_dir;        /* NULL: beside the segment                */
     apr_int64_t segment_size;     /* bytes                                   */
     apr_int64_t max_message;      /* bytes of a body                         */
     apr_int64_t max_queue_bytes;  /* bytes of payload a queue                */

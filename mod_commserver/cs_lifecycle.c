@@ -14,6 +14,7 @@
 #include "cs_beginning.h"
 #include "cs_config.h"
 #include "cs_directives.h"
+#include "cs_folder.h"
 
 #include <apr_atomic.h>
 #include <apr_lib.h>
@@ -45,9 +46,12 @@ APLOG_USE_MODULE(commserver);
 
 /* What outlives a restart.                                                  */
 typedef struct retained {
+    apr_pool_t *pool;
     csq *queue;
     const char *directory;
     const char *path;
+    const char *state;       /* file of the saved state                      */
+    const char *aside;       /* file of a segment that cannot be used        */
     apr_int64_t size;
     uid_t owner;
     pid_t parent;
@@ -56,6 +60,7 @@ typedef struct retained {
 /* Set anew by every post_config; children inherit them.                     */
 static csq *queue;
 static const char *segment;
+static server_rec *main_server;
 
 static apr_threadkey_t *batch_key;
 
@@ -69,68 +74,7 @@ const char *cs_lifecycle_segment(void)
     return segment;
 }
 
-/* ---- the directory of the segment -------------------------------------- */
-
-static apr_uint32_t hash_text(const char *text)
-{
-    apr_uint32_t hash = 2166136261u;
-
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 16777619u;
-    return hash;
-}
-
-/* One name per server instance: that of its pid file, which no two running
- * servers share. The hash tells apart pid files of one name that lie outside
- * of the runtime directory.                                                 */
-static char *instance_directory(apr_pool_t *p)
-{
-    const char *pid = ap_runtime_dir_relative(p, ap_pid_fname);
-    const char *plain = ap_runtime_dir_relative(p, apr_filepath_name_get(pid));
-    char *stem = apr_pstrdup(p, apr_filepath_name_get(pid));
-    apr_size_t len = strlen(stem);
-    char *c;
-    int odd = strcmp(pid, plain) != 0;
-
-    if (len > 4 && !strcmp(stem + len - 4, ".pid"))
-        stem[len - 4] = '\0';
-    for (c = stem; *c; c++) {
-        if (!apr_isalnum(*c) && !strchr("._-", *c)) {
-            *c = '_';
-            odd = 1;
-        }
-    }
-    stem = odd ? apr_psprintf(p, "commserver-%s-%08x", stem, hash_text(pid))
-               : apr_pstrcat(p, "commserver-", stem, NULL);
-    return ap_runtime_dir_relative(p, stem);
-}
-
-/* The user that children and CGI programs run as.                           */
-static uid_t server_uid(void)
-{
-    return geteuid() == 0 && ap_unixd_config.user_id != (uid_t)-1
-               ? ap_unixd_config.user_id : geteuid();
-}
-
-/* It is the server's own: made by us, or left behind by an earlier run of the
- * same user.                                                                */
-static apr_status_t make_directory(const char *directory)
-{
-    struct stat info;
-
-    if (mkdir(directory, 0700) != 0 && errno != EEXIST)
-        return APR_FROM_OS_ERROR(errno);
-    if (lstat(directory, &info) != 0)
-        return APR_FROM_OS_ERROR(errno);
-    if (!S_ISDIR(info.st_mode))
-        return APR_ENOTDIR;
-    if (info.st_uid != geteuid() && info.st_uid != server_uid())
-        return APR_EACCES;
-    if (geteuid() == 0
-        && lchown(directory, server_uid(), ap_unixd_config.group_id) != 0)
-        return APR_FROM_OS_ERROR(errno);
-    return chmod(directory, 0700) == 0 ? APR_SUCCESS : APR_FROM_OS_ERROR(errno);
-}
+/* ---- files ---------------------------------------------------------------- */
 
 /* Runs after the queue core has removed its files from it.                  */
 static apr_status_t remove_directory(void *baton)
@@ -156,69 +100,173 @@ static unsigned slots_wanted(void)
     return (unsigned)daemons * SLOTS_PER_DAEMON;
 }
 
-/* The shared memory belongs to whoever makes it, and its mode follows the
- * umask: so it is made as the user that will write into it.                 */
-static apr_status_t start_as_server(retained *kept, const csq_limits *limits,
-                                    apr_pool_t *pool, csq_outcome *out_outcome)
+/* Memory and files belong to whoever makes them, and their mode follows the
+ * umask: so they are made as the user that will write into them.            */
+typedef struct identity {
+    uid_t uid;
+    gid_t gid;
+    mode_t mask;
+    int switched;
+} identity;
+
+static apr_status_t become_server(const retained *kept, identity *own)
 {
-    csq_plan plan = { .path = kept->path, .size = (apr_size_t)kept->size,
-                      .slots = slots_wanted(), .limits = limits };
-    uid_t uid = geteuid();
-    gid_t gid = getegid();
-    mode_t mask = umask(077);
-    int switched = uid == 0 && kept->owner != 0;
+    own->uid = geteuid();
+    own->gid = getegid();
+    own->mask = umask(077);
+    own->switched = own->uid == 0 && kept->owner != 0;
+    if (own->switched
+        && (setegid(ap_unixd_config.group_id) != 0 || seteuid(kept->owner) != 0))
+        return APR_FROM_OS_ERROR(errno);
+    return APR_SUCCESS;
+}
+
+static apr_status_t become_self(const identity *own)
+{
     apr_status_t rv = APR_SUCCESS;
 
-    if (switched
-        && (setegid(ap_unixd_config.group_id) != 0 || seteuid(kept->owner) != 0))
+    if (own->switched && (seteuid(own->uid) != 0 || setegid(own->gid) != 0))
         rv = APR_FROM_OS_ERROR(errno);
+    umask(own->mask);
+    return rv;
+}
+
+/* ---- the saved state ----------------------------------------------------- */
+
+/* Once the children are gone, before the queue core removes the segment. What
+ * cannot be saved stays in memory, where the next start finds it.            */
+static apr_status_t save_state(void *baton)
+{
+    retained *kept = baton;
+    identity own;
+    csq_stats stats;
+    apr_status_t rv;
+    apr_status_t back;
+
+    if (kept->parent != getpid())
+        return APR_SUCCESS;
+    rv = become_server(kept, &own);
     if (rv == APR_SUCCESS)
-        rv = csq_start(&plan, pool, out_outcome, &kept->queue);
-    if (switched && (seteuid(uid) != 0 || setegid(gid) != 0))
-        rv = rv == APR_SUCCESS ? APR_FROM_OS_ERROR(errno) : rv;
-    umask(mask);
+        rv = csq_save(kept->queue, kept->state);
+    back = become_self(&own);
+    csq_stats_get(kept->queue, &stats);
+    if (rv != APR_SUCCESS)
+        csq_keep(kept->queue);
+    cs_beginning_log_saved(main_server, rv, kept->state, &stats);
+    return back;
+}
+
+static const char *state_folder(server_rec *s, apr_pool_t *p)
+{
+    const char *folder = cs_config_server_get(s)->state_dir;
+
+    return folder ? ap_server_root_relative(p, folder) : NULL;
+}
+
+/* Where the state is kept from now on. */
+static int choose_state(server_rec *s, retained *kept)
+{
+    const char *folder = state_folder(s, kept->pool);
+    const char *name = apr_filepath_name_get(kept->directory);
+    char buffer[160];
+    apr_status_t rv;
+
+    if (!folder) {
+        kept->state = apr_pstrcat(kept->pool, kept->path, ".state", NULL);
+        kept->aside = apr_pstrcat(kept->pool, kept->path, ".damaged", NULL);
+        return OK;
+    }
+    rv = cs_folder_make_state(folder);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     "CS0014: cannot use " CS_STATE_DIR " '%s': %s (it must belong to "
+                     "httpd's User, and nobody else may write there)", folder,
+                     apr_strerror(rv, buffer, sizeof(buffer)));
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    kept->state = apr_pstrcat(kept->pool, folder, "/", name, ".state", NULL);
+    kept->aside = apr_pstrcat(kept->pool, folder, "/", name, ".damaged", NULL);
+    return OK;
+}
+
+/* ---- the segment ------------------------------------------------------- */
+
+static apr_status_t start_as_server(retained *kept, const csq_limits *limits,
+                                    csq_outcome *out_outcome)
+{
+    csq_plan plan = { .path = kept->path, .aside = kept->aside, .state = kept->state,
+                      .size = (apr_size_t)kept->size, .slots = slots_wanted(),
+                      .limits = limits };
+    identity own;
+    apr_status_t rv = become_server(kept, &own);
+    apr_status_t back;
+
+    if (rv == APR_SUCCESS)
+        rv = csq_start(&plan, kept->pool, out_outcome, &kept->queue);
+    back = become_self(&own);
+    if (rv == APR_SUCCESS)
+        rv = back;
     if (rv == APR_SUCCESS)
         csq_lock_timeout_set(kept->queue, LOCK_TIMEOUT);
     return rv;
 }
 
-static int create_segment(server_rec *s, retained *kept, const csq_limits *limits)
+static int start_segment(server_rec *s, retained *kept, const csq_limits *limits)
 {
-    apr_pool_t *pool;
-    apr_status_t rv;
     csq_outcome outcome;
-    char buffer[160];
+    apr_status_t rv = start_as_server(kept, limits, &outcome);
 
-    apr_pool_create(&pool, s->process->pool);
-    apr_pool_tag(pool, "commserver");
-    kept->directory = instance_directory(pool);
-    kept->path = apr_pstrcat(pool, kept->directory, "/queue", NULL);
-    kept->size = cs_config_server_get(s)->segment_size;
-    kept->owner = server_uid();
-    kept->parent = getpid();
-    rv = make_directory(kept->directory);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "CS0006: cannot use the directory '%s': %s (it must be in a "
-                     "DefaultRuntimeDir that httpd may write to, and belong to httpd's "
-                     "User)", kept->directory, apr_strerror(rv, buffer, sizeof(buffer)));
-        apr_pool_destroy(pool);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    apr_pool_cleanup_register(pool, kept, remove_directory, apr_pool_cleanup_null);
-    rv = start_as_server(kept, limits, pool, &outcome);
     if (rv != APR_SUCCESS) {
         cs_beginning_log_failure(s, rv, kept->path, kept->size, slots_wanted());
-        kept->queue = NULL;
-        apr_pool_destroy(pool);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    cs_beginning_log(s, kept->path, kept->size, slots_wanted(), &outcome);
+    apr_pool_cleanup_register(kept->pool, kept, save_state, apr_pool_cleanup_null);
+    cs_beginning_log(s, kept->path, kept->state, kept->size, slots_wanted(), &outcome);
     kept->size = (apr_int64_t)outcome.size;
     return OK;
 }
 
-static int update_segment(server_rec *s, const retained *kept, const csq_limits *limits)
+static int make_directory(server_rec *s, retained *kept)
+{
+    char buffer[160];
+    apr_status_t rv = cs_folder_make(kept->directory);
+
+    if (rv == APR_SUCCESS) {
+        apr_pool_cleanup_register(kept->pool, kept, remove_directory,
+                                  apr_pool_cleanup_null);
+        return OK;
+    }
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                 "CS0006: cannot use the directory '%s': %s (it must be in a "
+                 "DefaultRuntimeDir that httpd may write to, and belong to httpd's "
+                 "User)", kept->directory, apr_strerror(rv, buffer, sizeof(buffer)));
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int create_segment(server_rec *s, retained *kept, const csq_limits *limits)
+{
+    int result;
+
+    apr_pool_create(&kept->pool, s->process->pool);
+    apr_pool_tag(kept->pool, "commserver");
+    kept->directory = cs_folder_of_instance(kept->pool);
+    kept->path = apr_pstrcat(kept->pool, kept->directory, "/queue", NULL);
+    kept->size = cs_config_server_get(s)->segment_size;
+    kept->owner = cs_folder_owner();
+    kept->parent = getpid();
+    result = make_directory(s, kept);
+    if (result == OK)
+        result = choose_state(s, kept);
+    if (result == OK)
+        result = start_segment(s, kept, limits);
+    if (result != OK) {
+        kept->queue = NULL;
+        apr_pool_destroy(kept->pool);
+    }
+    return result;
+}
+
+static int update_segment(server_rec *s, retained *kept, const csq_limits *limits)
 {
     char buffer[160];
     apr_status_t rv = csq_limits_set(kept->queue, limits);
@@ -234,12 +282,12 @@ static int update_segment(server_rec *s, const retained *kept, const csq_limits 
                      "CS0008: " CS_SEGMENT_SIZE " stays %" APR_INT64_T_FMT " bytes until "
                      "httpd is stopped and started", kept->size);
     }
-    if (kept->owner != server_uid()) {
+    if (kept->owner != cs_folder_owner()) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "CS0009: User has changed: the segment '%s' stays with the old one "
                      "until httpd is stopped and started", kept->path);
     }
-    return OK;
+    return choose_state(s, kept);
 }
 
 /* Several virtual hosts may share a realm; the queue core wants each once.  */
@@ -282,6 +330,7 @@ int cs_lifecycle_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
     if (!kept)
         kept = ap_retained_data_create(RETAINED_KEY, sizeof(*kept));
     cs_config_limits(s, &limits);
+    main_server = s;
     result = kept->queue ? update_segment(s, kept, &limits)
                          : create_segment(s, kept, &limits);
     if (result != OK)

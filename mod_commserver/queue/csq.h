@@ -111,6 +111,8 @@ typedef struct csq_plan {
                                  path.lock, path.bell.N                      */
     const char *aside;        /* file for a segment that cannot be used; NULL:
                                  path.damaged                                */
+    const char *state;        /* file of csq_save() to begin with, if it is
+                                 there; NULL: none                           */
     apr_size_t size;          /* bytes of the whole segment                  */
     unsigned slots;           /* server processes that may wait at the same
                                  time, up to CSQ_SLOTS_MAX; each takes 33 KB
@@ -127,11 +129,10 @@ typedef enum {
 /* What csq_start() found and did. */
 typedef struct csq_outcome {
     csq_beginning beginning;
-    apr_size_t size;          /* of the segment now; one taken over keeps its
-                                 size and slots, whatever was asked for      */
+    apr_size_t size;          /* of the segment now, see csq_start()         */
     unsigned slots;
-    apr_uint64_t clients;     /* taken over: queues                          */
-    apr_uint64_t messages;    /* taken over: linked into queues              */
+    apr_uint64_t clients;     /* taken over or restored                      */
+    apr_uint64_t messages;    /* of them, linked into queues                 */
     int mended;               /* taken over: something was damaged; the clients
                                  concerned hear of a gap                     */
     apr_status_t reason;      /* set aside: CSQ_LAYOUT; CSQ_DAMAGED;
@@ -142,6 +143,20 @@ typedef struct csq_outcome {
                                  reason says it all                          */
     const char *aside;        /* set aside: the file with its bytes          */
     apr_status_t copied;      /* set aside: why they are not there           */
+    int complete;             /* set aside: the state has all that was in it */
+    unsigned char saved_as[16]; /* set aside: id of the state it went into   */
+
+    int restored;             /* from the state, with so many clients, messages*/
+    apr_status_t state_reason;/* why the state was set aside: CSQ_DAMAGED: it
+                                 was restored up to a damaged place (or, not
+                                 restored, nothing in it can be read); clients
+                                 behind that hear of a gap; CSQ_SEGMENT_FULL:
+                                 up to where there was room; CSQ_LAYOUT: of
+                                 another version; CSQ_IN_USE: a segment was
+                                 there that goes on without it; else APR's   */
+    const char *state_problem;
+    const char *state_aside;  /* where it is now; NULL: it was not set aside */
+    apr_status_t state_kept;  /* why it is not                               */
 } csq_outcome;
 
 /**
@@ -152,10 +167,13 @@ typedef struct csq_outcome {
  * children inherit it, so while one of them lives the segment is in use.
  * Taking over repairs what a death can leave; cursors stay valid, limits are
  * those of the plan. What cannot be used is copied into the plan's file for
- * it, which is replaced, and never stands in the way. Reserves all pages of a
- * new segment at once. Memory and files belong to the caller's effective user
- * and only that user may use them; the folder of `path` must be writable for
- * it, since doorbells are made there.
+ * it, which is replaced, and never stands in the way. A new segment begins
+ * with the saved state, if there is one; it is restored once and removed. If
+ * it does not fit into the size wanted the segment is made larger. With a
+ * state file one that is taken over gets the size and slots of the plan, too.
+ * Reserves all pages of a new segment at once. Memory and files belong to the
+ * caller's effective user and only that user may use them; the folder of `path`
+ * must be writable for it, since doorbells are made there.
  * @param pool   when the process that called destroys it, the segment is
  *               closed and unlinked, and doorbells and lock file go; a child
  *               that inherited it changes nothing
@@ -187,6 +205,21 @@ int csq_holders(const char *path, apr_uint32_t *out_processes, int max);
  *         APR_EACCES: not permitted; else APR's own.
  */
 apr_status_t csq_attach(const char *path, apr_pool_t *pool, csq **out_q);
+
+/**
+ * Save all that is in the segment, for the next csq_start(), and close it.
+ * Parent only, once the children are gone. The file is replaced in one step
+ * and is on the disk then; it is for the effective user alone.
+ * @param path  of the file; path.new is used meanwhile
+ * @return APR_SUCCESS; CSQ_BUSY: a process holds a lock for seconds;
+ *         CSQ_DAMAGED: it needs a repair first; else APR's own. Nothing has
+ *         changed then, but that it is closed: see csq_keep().
+ */
+apr_status_t csq_save(csq *q, const char *path);
+
+/** Leave memory and lock file when the pool is destroyed: the next csq_start()
+ *  takes them over. */
+void csq_keep(csq *q);
 
 /** Say that the server stops: later appends and fetches return CSQ_CLOSED.
  *  Parent only. */

@@ -95,6 +95,7 @@ typedef enum csq_fate {
 } csq_fate;
 
 #define CSQ_MAGIC          UINT64_C(0x31514d4d4f435343)
+#define CSQ_MAGIC_MAKING   (~CSQ_MAGIC) /* it is not finished                  */
 #define CSQ_LAYOUT_VERSION 2
 #define CSQ_BUILD_BYTES    64
 #define CSQ_SHARDS         32
@@ -106,6 +107,8 @@ typedef enum csq_fate {
 #define CSQ_GAP_APPS       8    /* more: "unknown"                            */
 #define CSQ_FATE_WAYS      4    /* fates that share a hash                    */
 #define CSQ_REPEAT_ANSWER  24   /* bytes that need no further chunk          */
+
+#define CSQ_HEADER_SAVED 2     /* in header.closed                            */
 
 /* What the first process wrote; checked by all that attach. */
 typedef struct csq_header {
@@ -127,9 +130,10 @@ typedef struct csq_header {
     uint64_t secret[2];        /* keys the hashes                             */
     uint64_t epoch_secret;     /* keys the epochs                             */
     int64_t created;           /* apr_time_t                                  */
-    uint8_t restored[16];      /* saved state that was read into it           */
+    uint8_t restored[16];      /* id of the saved state that was read into it,
+                                  or that it was written into                 */
 
-    uint32_t closed;           /* 1: the server has stopped                   */
+    uint32_t closed;           /* 1: the server has stopped; 2: and saved it       */
     uint32_t repair;           /* 1: a process died under a lock              */
     uint32_t repairing;        /* 1: one holds all locks to make it whole     */
     uint32_t clients;          /* all shards; atomic                          */

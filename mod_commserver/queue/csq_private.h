@@ -121,6 +121,14 @@ int csq_lock_file_signed(csq *q, int *out_empty);
 /** No limit is 0. APR_SUCCESS or APR_EINVAL. */
 apr_status_t csq_limits_check(const csq_limits *limits);
 
+/** Sync the folder that a file lies in. */
+apr_status_t csq_folder_sync(const char *path);
+
+/* ---- csq_start.c ---------------------------------------------------------- */
+
+/** With the server's lock: take over, restore, or make. *out says what. */
+apr_status_t csq_begin(csq *q, const csq_plan *plan, apr_pool_t *pool, csq_outcome *out);
+
 /* ---- csq_takeover.c ----------------------------------------------------- */
 
 /** Go on with the segment of a server that died, whose lock file is held.
@@ -494,6 +502,10 @@ static inline uint32_t csq_repeat_chunks(uint32_t len)
     return csq_chunks_for(len, CSQ_REPEAT_ANSWER);
 }
 
+/** Hang in one that was read from a file, with its answer; nobody is at it.
+ *  Allocator locked. CSQ_SEGMENT_FULL. */
+apr_status_t csq_repeat_put_locked(csq *q, const csq_repeat *head, const char *answer,
+                                   apr_size_t len);
 /** As csq_receipt_sweep_locked(). */
 apr_status_t csq_repeat_sweep_locked(csq *q, uint32_t second, unsigned part);
 

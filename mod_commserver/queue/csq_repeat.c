@@ -279,3 +279,30 @@ apr_status_t csq_repeat_forget(csq *q, const csq_digest *key)
     unlock(q);
     return rv;
 }
+
+/* ---- from a file ------------------------------------------------------------- */
+
+apr_status_t csq_repeat_put_locked(csq *q, const csq_repeat *head, const char *answer,
+                                   apr_size_t len)
+{
+    uint32_t *bucket = bucket_of(q, head->key);
+    csq_repeat *repeat;
+    csq_stream stream;
+    uint32_t number;
+    uint32_t next;
+    apr_status_t rv = csq_chunk_take_locked(q, csq_repeat_chunks((uint32_t)len), &number);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    repeat = csq_chunk_at(q, number);
+    next = repeat->next;
+    *repeat = *head;
+    repeat->next = next;
+    repeat->owner = 0;
+    repeat->answer_len = (uint16_t)len;
+    csq_stream_open(&stream, q, repeat, repeat->answer, CSQ_REPEAT_ANSWER);
+    rv = csq_stream_write(&stream, answer, len);
+    repeat->hash_next = *bucket;
+    *bucket = number;
+    return rv;
+}

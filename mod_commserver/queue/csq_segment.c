@@ -218,81 +218,6 @@ int csq_lock_file_signed(csq *q, int *out_empty)
     return n == SIGNATURE_BYTES && memcmp(found, wanted, SIGNATURE_BYTES) == 0;
 }
 
-/* ---- a new segment ------------------------------------------------------ */
-
-static void make_free_list(csq *q)
-{
-    uint32_t i;
-
-    for (i = 1; i <= q->chunk_count; i++)
-        ((csq_chunk *)csq_chunk_at(q, i))->next = i < q->chunk_count ? i + 1 : 0;
-    q->header->free_head = 1;
-    q->header->free_count = q->chunk_count;
-    q->header->free_lowest = q->chunk_count;
-}
-
-/* The pages are fresh from the kernel: all zero. */
-static apr_status_t fill_segment(csq *q, const csq_map *map, const csq_limits *limits)
-{
-    csq_header *header = q->header;
-    apr_time_t now = apr_time_now();
-    apr_status_t rv;
-    unsigned i;
-
-    header->layout = CSQ_LAYOUT_VERSION;
-    header->chunk_bytes = CSQ_CHUNK_BYTES;
-    csq_build_text(header->build);
-    header->size = map->end;
-    header->slot_count = map->slot_count;
-    header->bucket_count = map->bucket_count;
-    header->origin_count = map->origin_count;
-    header->id_count = map->id_count;
-    header->receipt_count = map->receipt_count;
-    header->topic_count = map->topic_count;
-    header->group_count = map->group_count;
-    header->repeat_count = map->repeat_count;
-    header->fate_count = map->fate_count;
-    header->chunk_count = map->chunk_count;
-    header->created = now;
-    rv = csq_random(q, header->secret, sizeof header->secret);
-    if (rv == APR_SUCCESS)
-        rv = csq_random(q, &header->epoch_secret, sizeof header->epoch_secret);
-    if (rv == APR_SUCCESS)
-        rv = csq_mutexes_make(q);
-    if (rv == APR_SUCCESS)
-        rv = csq_limits_set(q, limits);
-    if (rv != APR_SUCCESS)
-        return rv;
-    for (i = 0; i < CSQ_SHARDS; i++)
-        q->shards[i].tick = csq_seconds(now);
-    for (i = 0; i < q->slot_count; i++)
-        q->slots[i].head = q->slots[i].tail = CSQ_RING;
-    make_free_list(q);
-    rv = csq_lock_file_sign(q);
-    if (rv == APR_SUCCESS)
-        __atomic_store_n(&header->magic, CSQ_MAGIC, __ATOMIC_RELEASE);
-    return rv;
-}
-
-static apr_status_t make_segment(csq *q, const csq_plan *plan)
-{
-    apr_status_t rv = csq_lock_file_renew(q);
-    size_t size;
-    csq_map map;
-    char *base;
-
-    if (rv == APR_SUCCESS)
-        rv = csq_memory_create(q, plan->size);
-    if (rv != APR_SUCCESS)
-        return rv;
-    base = csq_memory_base(q, &size);
-    rv = csq_map_make(size, plan->slots, plan->limits->max_clients, &map);
-    if (rv != APR_SUCCESS)
-        return rv;
-    csq_map_apply(q, base, &map);
-    return fill_segment(q, &map, plan->limits);
-}
-
 /* ---- start and end ------------------------------------------------------ */
 
 /* However many slots a server of before had. */
@@ -325,10 +250,26 @@ static void remove_all(csq *q)
         unlink(path);
 }
 
+/* APR unlinks memory when the pool goes that made it; this one stays. */
+static void leave_memory(csq *q)
+{
+    static struct left {
+        struct left *before;
+        apr_pool_t *pool;
+    } *all;
+    struct left *left = apr_palloc(q->shm_pool, sizeof *left);
+
+    left->before = all;
+    left->pool = q->shm_pool;
+    all = left;
+    q->header = NULL;
+}
+
 /* Children inherit the handle and the lock, but only who made it ends it. */
 static apr_status_t destroy_created(void *data)
 {
     csq *q = data;
+    int kept;
 
     if (q->creator != csq_process_id(q))
         return APR_SUCCESS;
@@ -336,30 +277,16 @@ static apr_status_t destroy_created(void *data)
         csq_close(q);
     if (q->ends)
         remove_all(q);
-    csq_memory_drop(q, 0);
+    kept = !q->ends && q->shm && !q->mapped;
+    if (kept)
+        leave_memory(q);
+    else
+        csq_memory_drop(q, 0);
     if (q->lock_fd >= 0)
         csq_filelock_drop(q->lock_fd, CSQ_BYTE_SERVER);
     close_handle(q);
-    apr_pool_destroy(q->shm_pool);
-    return APR_SUCCESS;
-}
-
-static apr_status_t begin(csq *q, const csq_plan *plan, apr_pool_t *pool,
-                          csq_outcome *out)
-{
-    apr_status_t rv = take_server_lock(q);
-
-    if (rv == APR_SUCCESS)
-        rv = csq_takeover(q, plan, pool, out);
-    if (APR_STATUS_IS_ENOENT(rv))
-        rv = make_segment(q, plan);
-    if (rv != APR_SUCCESS)
-        return rv;
-    q->ends = 1;
-    make_bells(q, pool);
-    out->size = apr_shm_size_get(q->shm);
-    out->slots = q->slot_count;
-    csq_filelock_drop(q->lock_fd, CSQ_BYTE_MAKING);
+    if (!kept)
+        apr_pool_destroy(q->shm_pool);
     return APR_SUCCESS;
 }
 
@@ -381,8 +308,15 @@ apr_status_t csq_start(const csq_plan *plan, apr_pool_t *pool, csq_outcome *out_
     if (rv != APR_SUCCESS)
         return rv;
     q->created = 1;
-    rv = begin(q, plan, pool, &outcome);
+    rv = take_server_lock(q);
+    if (rv == APR_SUCCESS)
+        rv = csq_begin(q, plan, pool, &outcome);
     if (rv == APR_SUCCESS) {
+        q->ends = 1;
+        make_bells(q, pool);
+        outcome.size = apr_shm_size_get(q->shm);
+        outcome.slots = q->slot_count;
+        csq_filelock_drop(q->lock_fd, CSQ_BYTE_MAKING);
         apr_pool_cleanup_register(pool, q, destroy_created, apr_pool_cleanup_null);
         if (out_outcome)
             *out_outcome = outcome;
@@ -400,6 +334,11 @@ apr_status_t csq_create(const char *path, apr_size_t size, unsigned slots,
     csq_plan plan = { .path = path, .size = size, .slots = slots, .limits = limits };
 
     return csq_start(&plan, pool, NULL, out_q);
+}
+
+void csq_keep(csq *q)
+{
+    q->ends = 0;
 }
 
 /* ---- attach ------------------------------------------------------------ */
@@ -475,6 +414,7 @@ apr_status_t csq_server_check(csq *q, apr_time_t now)
 
 void csq_close(csq *q)
 {
-    __atomic_store_n(&q->header->closed, 1, __ATOMIC_RELEASE);
+    if (!__atomic_load_n(&q->header->closed, __ATOMIC_RELAXED))
+        __atomic_store_n(&q->header->closed, 1, __ATOMIC_RELEASE);
     csq_slot_ring_all(q);
 }

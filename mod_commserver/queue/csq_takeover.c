@@ -70,6 +70,8 @@ static apr_status_t set_aside(csq *q, const csq_plan *plan, apr_status_t reason,
     out->reason = reason;
     out->aside = plan->aside ? apr_pstrdup(pool, plan->aside)
                              : apr_pstrcat(pool, q->path, ".damaged", NULL);
+    if (q->header && q->header->closed == CSQ_HEADER_SAVED)
+        memcpy(out->saved_as, q->header->restored, sizeof out->saved_as);
     out->copied = q->shm ? write_file(q, out->aside, pool) : reason;
     csq_memory_drop(q, 1);
     csq_bells_remove(q);
@@ -187,7 +189,9 @@ static apr_status_t check_owner(csq *q, int *out_unfinished)
     csq_header *header = (csq_header *)csq_memory_base(q, &size);
 
     q->header = header;
-    *out_unfinished = 0;
+    *out_unfinished = header->magic == CSQ_MAGIC_MAKING;
+    if (*out_unfinished)
+        return CSQ_DAMAGED;
     if (csq_lock_file_signed(q, &empty))
         return APR_SUCCESS;
     *out_unfinished = empty && header->magic == 0;
