@@ -265,8 +265,6 @@ static apr_status_t commserver_client_state(server_rec *s, const char *client,
                                             commserver_client *out_client)
 {
     char name[CSQ_CLIENT_MAX + 1];
-    const char *slash = strchr(client, '/');
-    apr_size_t len = slash ? (apr_size_t)(slash - client) : strlen(client);
     csq_client_info info;
     apr_status_t rv;
     csq_key key;
@@ -274,13 +272,9 @@ static apr_status_t commserver_client_state(server_rec *s, const char *client,
     memset(out_client, 0, sizeof(*out_client));
     if (!cs_lifecycle_queue())
         return CSQ_CLOSED;
-    if (csq_client_check(client, len) != APR_SUCCESS
-        || (slash && csq_device_check(slash + 1, strlen(slash + 1)) != APR_SUCCESS))
+    if (csq_key_parse(client, name, &key) != APR_SUCCESS)
         return CSQ_BAD_NAME;
-    apr_cpystrn(name, client, len + 1);
     key.realm = cs_config_server_get(s)->realm;
-    key.client = name;
-    key.device = slash ? slash + 1 : NULL;
     rv = csq_client_info_get(cs_lifecycle_queue(), &key, &info);
     if (rv != APR_SUCCESS)
         return rv;

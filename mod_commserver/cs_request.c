@@ -77,16 +77,12 @@ static apr_status_t parse_digits(const char *text, apr_int64_t *out_value)
 apr_status_t cs_request_receiver(const char *name, apr_pool_t *p, csq_key *out_key,
                                  const char **out_detail)
 {
-    const char *slash = strchr(name, '/');
+    char *buffer = strchr(name, '/') ? apr_palloc(p, CSQ_CLIENT_MAX + 1) : NULL;
 
-    out_key->realm = NULL;
-    out_key->client = slash ? apr_pstrmemdup(p, name, (apr_size_t)(slash - name)) : name;
-    out_key->device = slash ? slash + 1 : NULL;
-    if (slash && csq_device_check(slash + 1, strlen(slash + 1)) != APR_SUCCESS)
-        return fail(out_detail, CS_BAD_DEVICE);
-    if (csq_client_check(out_key->client, strlen(out_key->client)) != APR_SUCCESS)
-        return fail(out_detail, CS_BAD_CLIENT);
-    return APR_SUCCESS;
+    if (csq_key_parse(name, buffer, out_key) == APR_SUCCESS)
+        return APR_SUCCESS;
+    return fail(out_detail, buffer && out_key->client == buffer ? CS_BAD_DEVICE
+                                                                : CS_BAD_CLIENT);
 }
 
 static apr_status_t add_receiver(const char *value, apr_pool_t *p, cs_query *query,

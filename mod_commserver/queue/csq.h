@@ -339,6 +339,15 @@ typedef struct csq_key {
                                else the device with the empty name            */
 } csq_key;
 
+/**
+ * Take a receiver apart: {client} or {client}/{device}. A pure function.
+ * @param buffer   for the client's name where a device is named
+ * @param out_key  points into text and buffer; the realm is NULL
+ * @return APR_SUCCESS or CSQ_BAD_NAME.
+ */
+apr_status_t csq_key_parse(const char *text, char buffer[CSQ_CLIENT_MAX + 1],
+                           csq_key *out_key);
+
 typedef struct csq_message {
     const char *realm;      /* of the sender and of all receivers             */
     const char *app;        /* checked by csq_app_check                       */

@@ -141,3 +141,22 @@ apr_status_t csq_id_parse(const char *text, apr_size_t len,
     }
     return bits & ((1u << n) - 1) ? CSQ_BAD_NAME : APR_SUCCESS;
 }
+
+apr_status_t csq_key_parse(const char *text, char buffer[CSQ_CLIENT_MAX + 1],
+                           csq_key *out_key)
+{
+    const char *slash = strchr(text, '/');
+    apr_size_t len = slash ? (apr_size_t)(slash - text) : strlen(text);
+
+    out_key->realm = NULL;
+    out_key->client = text;
+    out_key->device = slash ? slash + 1 : NULL;
+    if (csq_client_check(text, len) != APR_SUCCESS)
+        return CSQ_BAD_NAME;
+    if (!slash)
+        return APR_SUCCESS;
+    memcpy(buffer, text, len);
+    buffer[len] = '\0';
+    out_key->client = buffer;
+    return csq_device_check(slash + 1, strlen(slash + 1));
+}

@@ -24,14 +24,27 @@
 
 static const char help[] =
     "usage: commsend --app APP --to CLIENT [--to CLIENT ...] [options] < message\n"
+    "       commsend --app APP --group GROUP [options] < message\n"
+    "       commsend --app APP --all [options] < message\n"
     "\n"
     "Hand a message to the communication server (mod_commserver) on this machine.\n"
     "Run it as the user that httpd runs as. Prints the id of the message.\n"
     "\n"
     "  --app APP        application the message is for\n"
-    "  --to CLIENT      client that gets it; up to 100: all get it or none does\n"
+    "  --to CLIENT      client that gets it, on all its devices, or CLIENT/DEVICE;\n"
+    "                   up to 100: all get it or none does\n"
+    "  --group GROUP    the members of a group of the application get it\n"
+    "  --all            every client that the server knows gets it\n"
+    "  --lenient        of several --to those get it for whom it can be queued;\n"
+    "                   always so with --group and --all\n"
     "  --type TYPE      Content-Type, for example application/json (checked then)\n"
-    "  --ttl SECONDS    how long it may wait, at least 1 (default: the server's)\n"
+    "  --ttl SECONDS    how long it may wait (default: the server's); 0: only for\n"
+    "                   who waits for messages now, or did in the last seconds\n"
+    "  --topic TOPIC    take the place of what waits under the same application,\n"
+    "                   sender and topic: 1 to 32 letters, digits, '-', '_'\n"
+    "  --urgency WORD   very-low, low, normal or high (default: normal)\n"
+    "  --receipt        have the application's acknowledgement reported; the server\n"
+    "                   tells what became of the message by its id\n"
     "  --segment PATH   where the queues are (default: $COMMSERVER_SEGMENT, else\n"
     "                   %s)\n"
     "  --realm REALM    host name that the client polls at, where the server has\n"
@@ -40,13 +53,14 @@ static const char help[] =
     "  --version        print the version\n"
     "\n"
     "exit status:\n"
-    "   0  queued; if its id cannot be written, standard error says so\n"
+    "   0  queued; if its id cannot be written, standard error says so, and also\n"
+    "      for whom it was not queued, if it was to be lenient\n"
     "  64  wrong usage\n"
     "  65  the message is too large or not what its type says, or a name is bad\n"
     "  66  standard input is closed or cannot be read\n"
     "  69  no server runs there\n"
     "  71  the system refused\n"
-    "  75  full or busy: try again later\n"
+    "  75  full or busy: try again later; or nobody is there, with --ttl 0\n"
     "  76  the server is of another build, or its memory is damaged\n"
     "  77  not permitted\n"
     "  78  the server has several realms and none was named, or not this one\n";
@@ -59,6 +73,10 @@ typedef struct options {
     const char *segment;
     const char *realm;
     long ttl;
+    const char *topic;
+    const char *group;
+    int urgency;
+    unsigned flags;
 } options;
 
 static int usage_error(const char *what, const char *value)
@@ -82,6 +100,8 @@ static int exit_code(int status)
     case COMMSERVER_WRITER_QUEUE_FULL:
     case COMMSERVER_WRITER_SEGMENT_FULL:
     case COMMSERVER_WRITER_CLIENTS_FULL:
+    case COMMSERVER_WRITER_DEVICES_FULL:
+    case COMMSERVER_WRITER_NOBODY:
     case COMMSERVER_WRITER_REFUSED:
     case COMMSERVER_WRITER_BUSY:
         return EX_TEMPFAIL;
@@ -127,15 +147,31 @@ static int report_open(const options *o, int status)
 
 /* ---- the command line --------------------------------------------------- */
 
-static int parse_ttl(const char *text, long *out_ttl)
+static int parse_ttl(const char *text, options *o)
 {
     char *end;
 
     errno = 0;
-    *out_ttl = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || *out_ttl < 1)
-        return usage_error("--ttl must be a number of seconds, at least 1, not", text);
+    o->ttl = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno)
+        return usage_error("--ttl must be a number of seconds, not", text);
+    o->flags &= ~(unsigned)COMMSERVER_WRITER_NOW;
+    if (!o->ttl)
+        o->flags |= COMMSERVER_WRITER_NOW;
     return EX_OK;
+}
+
+static int parse_urgency(const char *text, int *out_urgency)
+{
+    static const char *const words[] = { "very-low", "low", "normal", "high" };
+    int i;
+
+    for (i = 0; i < 4; i++)
+        if (strcmp(text, words[i]) == 0) {
+            *out_urgency = COMMSERVER_WRITER_VERY_LOW + i;
+            return EX_OK;
+        }
+    return usage_error("--urgency must be very-low, low, normal or high, not", text);
 }
 
 static int add_receiver(options *o, const char *client)
@@ -159,7 +195,20 @@ static int parse_option(options *o, int option)
         o->type = optarg;
         return EX_OK;
     case 'l':
-        return parse_ttl(optarg, &o->ttl);
+        return parse_ttl(optarg, o);
+    case 'u':
+        return parse_urgency(optarg, &o->urgency);
+    case 'o':
+        o->topic = optarg;
+        return EX_OK;
+    case 'g':
+        o->group = optarg;
+        return EX_OK;
+    case COMMSERVER_WRITER_ALL:
+    case COMMSERVER_WRITER_LENIENT:
+    case COMMSERVER_WRITER_RECEIPT:
+        o->flags |= (unsigned)option;
+        return EX_OK;
     case 's':
         o->segment = optarg;
         return EX_OK;
@@ -180,17 +229,26 @@ static int parse_option(options *o, int option)
 
 static int parse_options(options *o, int argc, char **argv)
 {
-    static const struct option table[] = { { "app", required_argument, NULL, 'a' },
-                                           { "to", required_argument, NULL, 't' },
-                                           { "type", required_argument, NULL, 'y' },
-                                           { "ttl", required_argument, NULL, 'l' },
-                                           { "segment", required_argument, NULL, 's' },
-                                           { "realm", required_argument, NULL, 'r' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { "version", no_argument, NULL, 'v' },
-                                           { NULL, 0, NULL, 0 } };
+    static const struct option table[] = {
+        { "app", required_argument, NULL, 'a' },
+        { "to", required_argument, NULL, 't' },
+        { "type", required_argument, NULL, 'y' },
+        { "ttl", required_argument, NULL, 'l' },
+        { "topic", required_argument, NULL, 'o' },
+        { "urgency", required_argument, NULL, 'u' },
+        { "group", required_argument, NULL, 'g' },
+        { "all", no_argument, NULL, COMMSERVER_WRITER_ALL },
+        { "lenient", no_argument, NULL, COMMSERVER_WRITER_LENIENT },
+        { "receipt", no_argument, NULL, COMMSERVER_WRITER_RECEIPT },
+        { "segment", required_argument, NULL, 's' },
+        { "realm", required_argument, NULL, 'r' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'v' },
+        { NULL, 0, NULL, 0 }
+    };
     int option;
     int code = EX_OK;
+    int ways;
 
     while (code == EX_OK && (option = getopt_long(argc, argv, "", table, NULL)) != -1)
         code = parse_option(o, option);
@@ -199,10 +257,14 @@ static int parse_options(options *o, int argc, char **argv)
     if (optind < argc)
         return usage_error("the message comes from standard input; not understood:",
                            argv[optind]);
+    ways = (o->to_count > 0) + (o->group != NULL)
+           + ((o->flags & COMMSERVER_WRITER_ALL) != 0);
     if (!o->app)
         return usage_error("--app is missing", NULL);
-    if (!o->to_count)
+    if (!ways)
         return usage_error("--to is missing", NULL);
+    if (ways > 1)
+        return usage_error("only one of --to, --group and --all can be given", NULL);
     return EX_OK;
 }
 
@@ -264,7 +326,7 @@ static int read_input(size_t max, char **out_data, size_t *out_length)
 }
 
 /* A name stays bad, a queue does not stay full: the name decides. */
-static int report_refused(const options *o, const int *statuses)
+static int list_refused(const options *o, const int *statuses)
 {
     int code = EX_TEMPFAIL;
     int i;
@@ -277,14 +339,38 @@ static int report_refused(const options *o, const int *statuses)
         if (statuses[i] == COMMSERVER_WRITER_BAD_NAME)
             code = EX_DATAERR;
     }
+    return code;
+}
+
+static int report_refused(const options *o, const int *statuses)
+{
+    int code = list_refused(o, statuses);
+
     fputs("commsend: queued for none of the clients\n", stderr);
     return code;
+}
+
+/* It is queued, but maybe not for all. */
+static void report_lenient(const options *o, const commserver_writer *writer,
+                           const int *statuses)
+{
+    if (o->flags & COMMSERVER_WRITER_LENIENT)
+        list_refused(o, statuses);
+    if (commserver_writer_refused(writer))
+        fprintf(stderr, "commsend: queued for %u, not queued for %u\n",
+                commserver_writer_queued(writer), commserver_writer_refused(writer));
+    else if (!commserver_writer_queued(writer))
+        fputs("commsend: there is nobody to get it\n", stderr);
 }
 
 /* Which of them it is, the library does not tell. */
 static int report_names(const options *o)
 {
     fprintf(stderr, "commsend: application '%s'", o->app);
+    if (o->group)
+        fprintf(stderr, ", group '%s'", o->group);
+    if (o->topic)
+        fprintf(stderr, ", topic '%s'", o->topic);
     if (o->to_count == 1)
         fprintf(stderr, "%s client '%s'", o->type ? "," : " or", o->to[0]);
     if (o->type)
@@ -331,16 +417,26 @@ static int publish(commserver_writer *writer, const options *o, const char *data
     message.data = data;
     message.length = length;
     message.ttl = o->ttl;
+    message.topic = o->topic;
+    message.urgency = o->urgency;
+    message.flags = o->flags;
+    message.group = o->group;
     status = commserver_writer_publish(writer, &message, statuses, id);
-    if (status == COMMSERVER_WRITER_OK)
+    if (status == COMMSERVER_WRITER_OK) {
+        report_lenient(o, writer, statuses);
         return print_id(id);
+    }
     if (status == COMMSERVER_WRITER_REFUSED)
         return report_refused(o, statuses);
     if (status == COMMSERVER_WRITER_BAD_NAME)
         return report_names(o);
     if (status == COMMSERVER_WRITER_TOO_LARGE)
         return report_too_large(writer, length);
-    return report("message for", o->to[0], status);
+    return report("message for",
+                  o->to_count ? o->to[0]
+                  : o->group  ? o->group
+                              : "all",
+                  status);
 }
 
 int main(int argc, char **argv)

@@ -65,7 +65,29 @@ enum commserver_writer_status {
     COMMSERVER_WRITER_BAD_ARGUMENT = 14, /* NULL or a number out of range     */
     COMMSERVER_WRITER_NO_MEMORY = 15,
     COMMSERVER_WRITER_SYSTEM = 16,       /* errno says more                   */
-    COMMSERVER_WRITER_OTHER_REALM = 17   /* the server's only realm is another*/
+    COMMSERVER_WRITER_OTHER_REALM = 17,  /* the server's only realm is another*/
+    COMMSERVER_WRITER_NOBODY = 18,       /* for now, and nobody is there      */
+    COMMSERVER_WRITER_DEVICES_FULL = 19  /* one device of a client too many   */
+};
+
+/** How much a message matters (RFC 8030). Clients may ask for the more urgent
+ *  only. @since 0.1.0 */
+enum commserver_writer_urgency {
+    COMMSERVER_WRITER_VERY_LOW = -2,
+    COMMSERVER_WRITER_LOW = -1,
+    COMMSERVER_WRITER_NORMAL = 0,
+    COMMSERVER_WRITER_HIGH = 1
+};
+
+/** What else there is to say of a message; to be added up. @since 0.1.0 */
+enum commserver_writer_flags {
+    COMMSERVER_WRITER_NOW = 1,     /* only for who waits now, or did in the last
+                                      seconds; the ttl means nothing          */
+    COMMSERVER_WRITER_LENIENT = 2, /* to several: queue it for those for whom it
+                                      can be, instead of for all or none      */
+    COMMSERVER_WRITER_RECEIPT = 4, /* remember what becomes of it, and have the
+                                      application's acknowledgement reported  */
+    COMMSERVER_WRITER_ALL = 8      /* to every client that is known; no `to`  */
 };
 
 /** The text of a status: lower case, no final stop. Never NULL; static.
@@ -136,8 +158,10 @@ size_t commserver_writer_max_message(const commserver_writer *writer);
 typedef struct commserver_writer_message {
     size_t size;            /* sizeof this structure, set by _INIT            */
     const char *app;        /* [A-Za-z0-9][A-Za-z0-9._-]{0,63}                */
-    const char *const *to;  /* clients: 1..255 bytes of UTF-8 each            */
-    int to_count;           /* 1..COMMSERVER_WRITER_MAX_TO                    */
+    const char *const *to;  /* clients: 1..255 bytes of UTF-8 each; with
+                               "/" and a name one of its devices              */
+    int to_count;           /* 1..COMMSERVER_WRITER_MAX_TO; with a group and
+                               with COMMSERVER_WRITER_ALL 0                   */
     const char *type;       /* Content-Type, up to 255 bytes of UTF-8 without
                                control characters; NULL: none                 */
     const void *data;       /* may be NULL if length is 0                     */
@@ -146,26 +170,38 @@ typedef struct commserver_writer_message {
                                default; more than the server's maximum is cut */
     const char *sender;     /* as the type; NULL: "local:" and the name of
                                this user                                      */
+    const char *topic;      /* 1..32 letters, digits, '-', '_': it takes the
+                               place of what waits under the same application,
+                               sender and topic; NULL: of none                */
+    int urgency;            /* enum commserver_writer_urgency                 */
+    unsigned flags;         /* enum commserver_writer_flags                   */
+    const char *group;      /* to the members of this group of the application,
+                               always leniently; NULL: to `to`                */
 } commserver_writer_message;
 
-#define COMMSERVER_WRITER_MESSAGE_INIT \
-    { sizeof(commserver_writer_message), NULL, NULL, 0, NULL, NULL, 0, 0, NULL }
+#define COMMSERVER_WRITER_MESSAGE_INIT                                        \
+    { sizeof(commserver_writer_message), NULL, NULL, 0, NULL, NULL, 0, 0, NULL, \
+      NULL, 0, 0, NULL }
 
 /** Bytes for the text of an id, NUL included. @since 0.1.0 */
 #define COMMSERVER_WRITER_ID_SIZE 23
 
 /**
- * Queue one message for one or several clients, all or none; a client named
- * twice gets it once. Data of type application/json or +json must be JSON;
+ * Queue one message for one or several clients, all or none unless it is
+ * lenient; a client named twice gets it once. A client gets it on all of its
+ * devices that are known. Messages to a group and to all are always lenient. Data of type application/json or +json must be JSON;
  * other data goes as text if it is UTF-8 without NUL, else as binary. If the
  * server was restarted in between, it is attached to anew.
  * @param statuses  to_count of them, set if COMMSERVER_WRITER_REFUSED is
- *                  returned: one for each client; NULL allowed
+ *                  returned, and if a lenient message was queued: one for each
+ *                  client; NULL allowed
  * @param out_id    COMMSERVER_WRITER_ID_SIZE bytes, set on success: the id of
  *                  the message; NULL allowed
  * @return COMMSERVER_WRITER_OK: it is queued and stays when this program
- *         ends. Else nothing was queued: for one client _QUEUE_FULL,
- *         _CLIENTS_FULL; for several _REFUSED; _SEGMENT_FULL, _TOO_LARGE,
+ *         ends; commserver_writer_queued() tells for how many, which is 0 for a
+ *         group of nobody. Else nothing was queued: for one client _QUEUE_FULL,
+ *         _CLIENTS_FULL, _DEVICES_FULL; for several _REFUSED; _NOBODY; _SEGMENT_FULL,
+ *         _TOO_LARGE,
  *         _BAD_NAME, _BAD_JSON, _BUSY, _NO_SERVER, _NOT_PERMITTED,
  *         _OTHER_BUILD, _DAMAGED, _NO_MEMORY, _BAD_ARGUMENT, _SYSTEM; of a
  *         server that was restarted also _NO_REALM, _OTHER_REALM.
@@ -174,6 +210,11 @@ typedef struct commserver_writer_message {
 int commserver_writer_publish(commserver_writer *writer,
                               const commserver_writer_message *message, int *statuses,
                               char *out_id);
+
+/** For how many clients (or devices, where those were named) the last message of
+ *  this writer was queued, and for how many it was refused. @since 0.1.0 */
+unsigned commserver_writer_queued(const commserver_writer *writer);
+unsigned commserver_writer_refused(const commserver_writer *writer);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +40,8 @@ struct commserver_writer {
     const char *wanted_realm; /* NULL: the only one                          */
     const char *realm;
     const char *sender;
+    unsigned queued;  /* receivers of the last message                   */
+    unsigned refused; /* the same, of those that it was not queued for   */
 };
 
 /* ---- statuses ----------------------------------------------------------- */
@@ -63,7 +66,9 @@ const char *commserver_writer_text(int status)
         "an argument is missing or out of range",
         "out of memory",
         "the system refused",
-        "the server does not serve this realm"
+        "the server does not serve this realm",
+        "nobody is there now",
+        "the client has as many devices as allowed"
     };
 
     if (status < 0 || (size_t)status >= sizeof texts / sizeof texts[0])
@@ -92,6 +97,8 @@ static int to_status(apr_status_t rv)
                   { CSQ_QUEUE_FULL, COMMSERVER_WRITER_QUEUE_FULL },
                   { CSQ_SEGMENT_FULL, COMMSERVER_WRITER_SEGMENT_FULL },
                   { CSQ_CLIENTS_FULL, COMMSERVER_WRITER_CLIENTS_FULL },
+                  { CSQ_DEVICES_FULL, COMMSERVER_WRITER_DEVICES_FULL },
+                  { CSQ_EMPTY, COMMSERVER_WRITER_NOBODY },
                   { CSQ_TOO_LARGE, COMMSERVER_WRITER_TOO_LARGE },
                   { CSQ_REFUSED, COMMSERVER_WRITER_REFUSED },
                   { CSQ_BUSY, COMMSERVER_WRITER_BUSY },
@@ -283,18 +290,45 @@ size_t commserver_writer_max_message(const commserver_writer *writer)
 
 /* ---- publish ------------------------------------------------------------ */
 
-static int is_complete(const commserver_writer_message *message)
+/* What the first version had. */
+#define SIZE_AT_FIRST offsetof(commserver_writer_message, topic)
+#define KNOWN_FLAGS                                                                      \
+    (COMMSERVER_WRITER_NOW | COMMSERVER_WRITER_LENIENT | COMMSERVER_WRITER_RECEIPT       \
+     | COMMSERVER_WRITER_ALL)
+
+/* A program that was built with an earlier header has a shorter one. */
+static int take_message(const commserver_writer_message *given,
+                        commserver_writer_message *out)
 {
+    memset(out, 0, sizeof *out);
+    if (!given || given->size < SIZE_AT_FIRST)
+        return 0;
+    memcpy(out, given, given->size < sizeof *out ? given->size : sizeof *out);
+    return 1;
+}
+
+static int has_receivers(const commserver_writer_message *message)
+{
+    int everybody = (message->flags & COMMSERVER_WRITER_ALL) != 0;
     int i;
 
-    if (!message || message->size < sizeof *message || !message->app || !message->to
-        || message->to_count < 1 || message->to_count > COMMSERVER_WRITER_MAX_TO
-        || message->ttl < 0 || (!message->data && message->length))
+    if (message->group || everybody)
+        return message->to_count == 0 && !(message->group && everybody);
+    if (!message->to || message->to_count < 1
+        || message->to_count > COMMSERVER_WRITER_MAX_TO)
         return 0;
     for (i = 0; i < message->to_count; i++)
         if (!message->to[i])
             return 0;
     return 1;
+}
+
+static int is_complete(const commserver_writer_message *message)
+{
+    return message->app && message->ttl >= 0 && (message->data || !message->length)
+           && message->urgency >= COMMSERVER_WRITER_VERY_LOW
+           && message->urgency <= COMMSERVER_WRITER_HIGH
+           && !(message->flags & ~(unsigned)KNOWN_FLAGS) && has_receivers(message);
 }
 
 static apr_time_t expiry(const csq_limits *limits, long ttl, apr_time_t now)
@@ -306,65 +340,122 @@ static apr_time_t expiry(const csq_limits *limits, long ttl, apr_time_t now)
     return now + apr_time_from_sec((apr_int64_t)seconds);
 }
 
-static apr_status_t append(commserver_writer *writer,
-                           const commserver_writer_message *message,
-                           apr_status_t *refused, unsigned char *id)
+static apr_status_t make_stored(commserver_writer *writer,
+                                const commserver_writer_message *message, apr_time_t now,
+                                csq_message *out)
 {
-    csq_message stored = { .realm = writer->realm, .app = message->app,
-                           .type = message->type, .urgency = CSQ_NORMAL };
-    csq_appended appended;
-    csq_key keys[COMMSERVER_WRITER_MAX_TO];
     csq_limits limits;
-    apr_time_t now = apr_time_now();
-    apr_status_t rv;
-    int i;
 
     csq_limits_get(writer->queue, &limits);
     if (message->length > commserver_writer_max_message(writer))
         return CSQ_TOO_LARGE;
-    rv = csq_payload_encode(message->type, message->length ? message->data : "",
-                            message->length, writer->scratch, &stored.encoding,
-                            &stored.data, &stored.len);
+    out->realm = writer->realm;
+    out->app = message->app;
+    out->type = message->type;
+    out->topic = message->topic;
+    out->urgency = (csq_urgency)(message->urgency + CSQ_NORMAL);
+    out->receipt = (message->flags & COMMSERVER_WRITER_RECEIPT) != 0;
+    out->lenient = (message->flags & COMMSERVER_WRITER_LENIENT) != 0;
+    out->sender = message->sender ? message->sender : writer->sender;
+    out->time = now;
+    out->expires =
+        message->flags & COMMSERVER_WRITER_NOW ? now : expiry(&limits, message->ttl, now);
+    return csq_payload_encode(message->type, message->length ? message->data : "",
+                              message->length, writer->scratch, &out->encoding,
+                              &out->data, &out->len);
+}
+
+/* A name that cannot be taken apart goes as it is, and is refused. */
+static apr_status_t append_to(commserver_writer *writer,
+                              const commserver_writer_message *message,
+                              const csq_message *stored, apr_time_t now,
+                              apr_status_t *refused, csq_appended *out)
+{
+    csq_key keys[COMMSERVER_WRITER_MAX_TO];
+    int i;
+
+    for (i = 0; i < message->to_count; i++) {
+        char *buffer = apr_palloc(writer->scratch, CSQ_CLIENT_MAX + 1);
+
+        if (csq_key_parse(message->to[i], buffer, &keys[i]) != APR_SUCCESS) {
+            keys[i].client = message->to[i];
+            keys[i].device = NULL;
+        }
+        keys[i].realm = writer->realm;
+    }
+    return csq_append(writer->queue, stored, keys, message->to_count, now, refused, out);
+}
+
+/* What is lenient and was queued for nobody was refused, or came too soon. */
+static apr_status_t append(commserver_writer *writer,
+                           const commserver_writer_message *message,
+                           apr_status_t *refused, csq_appended *out)
+{
+    csq_message stored = { .realm = NULL };
+    apr_time_t now = apr_time_now();
+    apr_status_t rv = make_stored(writer, message, now, &stored);
+
     if (rv != APR_SUCCESS)
         return rv;
-    stored.sender = message->sender ? message->sender : writer->sender;
-    stored.time = now;
-    stored.expires = expiry(&limits, message->ttl, now);
-    for (i = 0; i < message->to_count; i++) {
-        keys[i].realm = writer->realm;
-        keys[i].client = message->to[i];
-        keys[i].device = NULL;
-    }
-    rv = csq_append(writer->queue, &stored, keys, message->to_count, now, refused,
-                    &appended);
-    memcpy(id, appended.id, CSQ_ID_BYTES);
-    return rv;
+    if (message->to_count)
+        rv = append_to(writer, message, &stored, now, refused, out);
+    else
+        rv = csq_append_group(writer->queue, &stored, message->group, now, NULL, NULL,
+                              out);
+    if (rv != APR_SUCCESS || out->queues)
+        return rv;
+    if (out->refused)
+        return CSQ_REFUSED;
+    return message->flags & COMMSERVER_WRITER_NOW ? CSQ_EMPTY : APR_SUCCESS;
+}
+
+static void tell_statuses(const commserver_writer_message *message, apr_status_t rv,
+                          const apr_status_t *refused, int *statuses)
+{
+    int lenient = (message->flags & COMMSERVER_WRITER_LENIENT) != 0;
+    int i;
+
+    if (!statuses || !(rv == CSQ_REFUSED || (rv == APR_SUCCESS && lenient)))
+        return;
+    for (i = 0; i < message->to_count; i++)
+        statuses[i] = to_status(refused[i]);
 }
 
 int commserver_writer_publish(commserver_writer *writer,
-                              const commserver_writer_message *message, int *statuses,
+                              const commserver_writer_message *given, int *statuses,
                               char *out_id)
 {
-    unsigned char id[CSQ_ID_BYTES];
     apr_status_t refused[COMMSERVER_WRITER_MAX_TO];
+    commserver_writer_message message;
+    csq_appended out = { .queues = 0 };
     apr_status_t rv = CSQ_NO_SERVER;
     int status;
-    int i;
 
-    if (!writer || !is_complete(message))
+    if (!writer || !take_message(given, &message) || !is_complete(&message))
         return COMMSERVER_WRITER_BAD_ARGUMENT;
     if (writer->queue)
-        rv = append(writer, message, refused, id);
+        rv = append(writer, &message, refused, &out);
     if (rv == CSQ_CLOSED || rv == CSQ_NO_SERVER) {
         status = attach(writer);
         if (status != COMMSERVER_WRITER_OK)
             return status;
-        rv = append(writer, message, refused, id);
+        rv = append(writer, &message, refused, &out);
     }
-    for (i = 0; rv == CSQ_REFUSED && statuses && i < message->to_count; i++)
-        statuses[i] = to_status(refused[i]);
+    writer->queued = rv == APR_SUCCESS ? out.receivers : 0;
+    writer->refused = rv == APR_SUCCESS || rv == CSQ_REFUSED ? out.refused : 0;
+    tell_statuses(&message, rv, refused, statuses);
     if (rv == APR_SUCCESS && out_id)
-        csq_id_format(id, out_id);
+        csq_id_format(out.id, out_id);
     apr_pool_clear(writer->scratch);
     return to_status(rv);
+}
+
+unsigned commserver_writer_queued(const commserver_writer *writer)
+{
+    return writer ? writer->queued : 0;
+}
+
+unsigned commserver_writer_refused(const commserver_writer *writer)
+{
+    return writer ? writer->refused : 0;
 }

@@ -75,6 +75,32 @@ START_TEST(clients_are_any_text_on_one_line)
 }
 END_TEST
 
+START_TEST(a_receiver_is_a_client_or_a_device)
+{
+    static const char *const bad[] = { "",  "-",   "/d",  "a/",   "a/b/c",
+                                       "/", "-/d", "a/-", "a/ b", "a\n/d" };
+    char buffer[CSQ_CLIENT_MAX + 1];
+    char name[CSQ_CLIENT_MAX + 4];
+    csq_key key;
+    size_t i;
+
+    ck_ok(csq_key_parse("alice", buffer, &key));
+    ck_assert_str_eq(key.client, "alice");
+    ck_assert_ptr_null(key.device);
+    ck_ok(csq_key_parse("alice/d1", buffer, &key));
+    ck_assert_str_eq(key.client, "alice");
+    ck_assert_str_eq(key.device, "d1");
+    memset(name, 'c', sizeof name);
+    memcpy(name + CSQ_CLIENT_MAX, "/d", 3);
+    ck_ok(csq_key_parse(name, buffer, &key));
+    ck_assert_uint_eq(strlen(key.client), CSQ_CLIENT_MAX);
+    memcpy(name + CSQ_CLIENT_MAX, "c/d", 4);
+    ck_status(csq_key_parse(name, buffer, &key), CSQ_BAD_NAME);
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_status(csq_key_parse(bad[i], buffer, &key), CSQ_BAD_NAME);
+}
+END_TEST
+
 START_TEST(texts_have_no_control_characters)
 {
     ck_ok(csq_text_check("", 0));
@@ -160,6 +186,7 @@ int main(void)
     tcase_add_test(tc, applications_are_short_tokens);
     tcase_add_test(tc, devices_are_tokens_of_32);
     tcase_add_test(tc, clients_are_any_text_on_one_line);
+    tcase_add_test(tc, a_receiver_is_a_client_or_a_device);
     tcase_add_test(tc, texts_have_no_control_characters);
     tcase_add_test(tc, ids_are_base64url);
     tcase_add_test(tc, cursors_have_one_text);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <pwd.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -83,7 +84,7 @@ START_TEST(several_get_it_or_none)
     commserver_writer *writer = open_writer();
     commserver_writer_message message = COMMSERVER_WRITER_MESSAGE_INIT;
     const char *to[3] = { "alice", "bob", "alice" };
-    const char *bad[3] = { "alice", "a/b", "bob" };
+    const char *bad[3] = { "alice", "a/b/c", "bob" };
     int statuses[3];
 
     message.app = "orders";
@@ -225,6 +226,173 @@ START_TEST(senders_and_types_are_text)
 }
 END_TEST
 
+static commserver_writer_message message_to(const char *const *to, int count)
+{
+    commserver_writer_message message = COMMSERVER_WRITER_MESSAGE_INIT;
+
+    message.app = "orders";
+    message.to = to;
+    message.to_count = count;
+    message.data = "x";
+    message.length = 1;
+    return message;
+}
+
+START_TEST(topic_urgency_and_receipt_are_carried)
+{
+    commserver_writer *writer = open_writer();
+    const char *to = "alice";
+    commserver_writer_message message = message_to(&to, 1);
+    const csq_view *view;
+
+    message.topic = "weather";
+    message.urgency = COMMSERVER_WRITER_HIGH;
+    message.flags = COMMSERVER_WRITER_RECEIPT;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    message.data = "y";
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    ck_assert_uint_eq(commserver_writer_queued(writer), 1);
+    ck_ok(get("alice", NULL));
+    ck_assert_uint_eq(csq_batch_count(fx.batch), 1);
+    view = csq_batch_get(fx.batch, 0);
+    ck_assert_str_eq(text_of(0), "y");
+    ck_assert_str_eq(view->topic, "weather");
+    ck_assert_int_eq(view->urgency, CSQ_HIGH);
+    ck_assert_int_eq(view->receipt, 1);
+    message.topic = "b b";
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_NAME);
+    message.topic = NULL;
+    message.urgency = 2;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    message.urgency = 0;
+    message.flags = 16;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(a_device_gets_what_is_for_it_alone)
+{
+    commserver_writer *writer = open_writer();
+    static const char *const to[] = { "alice/phone", "alice/desk" };
+    commserver_writer_message message = message_to(to, 1);
+    csq_key key = { "realm", "alice", "desk" };
+    csq_client_info info;
+
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    ck_status(csq_client_info_get(fx.q, &key, &info), CSQ_EMPTY);
+    message.to_count = 2;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    ck_assert_uint_eq(commserver_writer_queued(writer), 2);
+    ck_ok(csq_client_info_get(fx.q, &key, &info));
+    ck_assert_uint_eq(info.queued, 1);
+    key.device = "phone";
+    ck_ok(csq_client_info_get(fx.q, &key, &info));
+    ck_assert_uint_eq(info.queued, 2);
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(a_message_for_now_needs_somebody_there)
+{
+    commserver_writer *writer = open_writer();
+    static const char *const to[] = { "alice", "bob" };
+    commserver_writer_message message = message_to(to, 2);
+
+    message.flags = COMMSERVER_WRITER_NOW;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_NOBODY);
+    fx.now = apr_time_now();
+    ck_status(get("bob", NULL), CSQ_EMPTY);
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    ck_assert_uint_eq(commserver_writer_queued(writer), 1);
+    commserver_writer_close(writer);
+}
+END_TEST
+
+START_TEST(a_lenient_message_goes_where_it_can)
+{
+    commserver_writer *writer = open_writer();
+    static const char *const to[] = { "alice", "a/b/c", "bob" };
+    commserver_writer_message message = message_to(to, 3);
+    int statuses[3];
+
+    message.flags = COMMSERVER_WRITER_LENIENT;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, statuses, NULL), 0);
+    ck_assert_uint_eq(commserver_writer_queued(writer), 2);
+    ck_assert_uint_eq(commserver_writer_refused(writer), 1);
+    ck_assert_int_eq(statuses[0], COMMSERVER_WRITER_OK);
+    ck_assert_int_eq(statuses[1], COMMSERVER_WRITER_BAD_NAME);
+    ck_assert_int_eq(statuses[2], COMMSERVER_WRITER_OK);
+    message.to = to + 1;
+    message.to_count = 1;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, statuses, NULL),
+                     COMMSERVER_WRITER_REFUSED);
+    ck_assert_int_eq(statuses[0], COMMSERVER_WRITER_BAD_NAME);
+    commserver_writer_close(writer);
+}
+END_TEST
+
+static void join(const char *client)
+{
+    csq_key key = { "realm", client, NULL };
+    int changed;
+
+    ck_ok(csq_group_add(fx.q, &key, "orders", "night", fx.now, &changed));
+}
+
+START_TEST(groups_and_all_are_receivers)
+{
+    commserver_writer *writer = open_writer();
+    commserver_writer_message message = message_to(NULL, 0);
+    static const char *const to[] = { "carol" };
+
+    join("alice");
+    join("bob");
+    message.group = "night";
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    ck_assert_uint_eq(commserver_writer_queued(writer), 2);
+    ck_ok(get("bob", NULL));
+    message.group = "none";
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    ck_assert_uint_eq(commserver_writer_queued(writer), 0);
+    message.flags = COMMSERVER_WRITER_ALL;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    message.group = NULL;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    ck_assert_uint_eq(commserver_writer_queued(writer), 2);
+    message.to = to;
+    message.to_count = 1;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    commserver_writer_close(writer);
+}
+END_TEST
+
+/* What a program built with the first header passes: members behind its size are
+ * not looked at. */
+START_TEST(a_short_message_is_taken)
+{
+    commserver_writer *writer = open_writer();
+    const char *to = "alice";
+    commserver_writer_message message = message_to(&to, 1);
+
+    message.size = offsetof(commserver_writer_message, topic);
+    message.topic = "b b";
+    message.urgency = 77;
+    message.flags = 77;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL), 0);
+    message.size--;
+    ck_assert_int_eq(commserver_writer_publish(writer, &message, NULL, NULL),
+                     COMMSERVER_WRITER_BAD_ARGUMENT);
+    commserver_writer_close(writer);
+}
+END_TEST
+
 START_TEST(a_writer_follows_a_restarted_server)
 {
     static const char *const realms[] = { "realm" };
@@ -274,10 +442,11 @@ START_TEST(every_status_has_a_text)
 {
     int status;
 
-    for (status = COMMSERVER_WRITER_OK; status <= COMMSERVER_WRITER_OTHER_REALM; status++)
+    for (status = COMMSERVER_WRITER_OK; status <= COMMSERVER_WRITER_DEVICES_FULL;
+         status++)
         ck_assert_str_ne(commserver_writer_text(status), "unknown status");
     ck_assert_str_eq(commserver_writer_text(-1), "unknown status");
-    ck_assert_str_eq(commserver_writer_text(COMMSERVER_WRITER_OTHER_REALM + 1),
+    ck_assert_str_eq(commserver_writer_text(COMMSERVER_WRITER_DEVICES_FULL + 1),
                      "unknown status");
     ck_assert_int_eq(commserver_writer_version(), COMMSERVER_WRITER_VERSION);
 }
@@ -386,7 +555,13 @@ START_TEST(commsend_explains_itself)
     ck_assert_int_eq(RUN("", "--app", "a"), EX_USAGE);
     ck_assert_ptr_nonnull(strstr(output, "--to is missing"));
     ck_assert_int_eq(RUN("", "--to", "a"), EX_USAGE);
-    ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--ttl", "0"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--ttl", "-1"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--ttl", ""), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--urgency", "1"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--all"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--group", "b", "--all"), EX_USAGE);
+    ck_assert_int_eq(RUN("", "--app", "a", "--group", "b", "--to", "c"), EX_USAGE);
+    ck_assert_ptr_nonnull(strstr(output, "only one of"));
     ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "--ttl", "1x"), EX_USAGE);
     ck_assert_int_eq(RUN("", "--app", "a", "--to", "b", "message"), EX_USAGE);
     ck_assert_int_eq(RUN("", "--what"), EX_USAGE);
@@ -395,12 +570,17 @@ END_TEST
 
 START_TEST(commsend_names_the_names_that_are_bad)
 {
-    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice", "--to", "alice/d1"),
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice", "--to", "alice/-"),
                      EX_DATAERR);
-    ck_assert_ptr_nonnull(strstr(output, "client 'alice/d1': a name is not allowed"));
+    ck_assert_ptr_nonnull(strstr(output, "client 'alice/-': a name is not allowed"));
     ck_assert_ptr_null(strstr(output, "client 'alice':"));
-    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice/d1"), EX_DATAERR);
-    ck_assert_ptr_nonnull(strstr(output, "'alice/d1'"));
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice/"), EX_DATAERR);
+    ck_assert_ptr_nonnull(strstr(output, "'alice/'"));
+    ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice", "--topic", "b b"),
+                     EX_DATAERR);
+    ck_assert_ptr_nonnull(strstr(output, "topic 'b b'"));
+    ck_assert_int_eq(RUN("x", "--app", "a", "--group", "-"), EX_DATAERR);
+    ck_assert_ptr_nonnull(strstr(output, "group '-'"));
     ck_assert_int_eq(RUN("x", "--app", "a", "--to", "alice", "--type", "a\tb"),
                      EX_DATAERR);
     ck_assert_ptr_nonnull(strstr(output, "type 'a\tb'"));
@@ -443,6 +623,45 @@ START_TEST(commsend_without_output_has_sent_once)
     redirection = ">&- 2>&-";
     ck_assert_int_eq(RUN("x", "--app", "a", "--to", "carol"), EX_OK);
     ck_ok(get("carol", NULL));
+}
+END_TEST
+
+START_TEST(commsend_says_what_a_message_is_like)
+{
+    const csq_view *view;
+
+    ck_assert_int_eq(RUN("x", "--app", "orders", "--to", "alice", "--topic", "t",
+                         "--urgency", "low", "--receipt"),
+                     EX_OK);
+    ck_ok(get("alice", NULL));
+    view = csq_batch_get(fx.batch, 0);
+    ck_assert_str_eq(view->topic, "t");
+    ck_assert_int_eq(view->urgency, CSQ_LOW);
+    ck_assert_int_eq(view->receipt, 1);
+    ck_assert_int_eq(RUN("x", "--app", "orders", "--to", "bob", "--ttl", "0"),
+                     EX_TEMPFAIL);
+    ck_assert_str_eq(output, "commsend: message for 'bob': nobody is there now\n");
+    ck_assert_int_eq(
+        RUN("x", "--app", "orders", "--to", "bob", "--ttl", "0", "--ttl", "9"), EX_OK);
+}
+END_TEST
+
+START_TEST(commsend_reaches_groups_and_all)
+{
+    join("alice");
+    ck_assert_int_eq(RUN("hello", "--app", "orders", "--group", "night"), EX_OK);
+    ck_assert_uint_eq(strlen(output), CSQ_ID_TEXT + 1);
+    ck_ok(get("alice", NULL));
+    ck_assert_int_eq(RUN("hello", "--app", "orders", "--group", "none"), EX_OK);
+    ck_assert_ptr_nonnull(strstr(output, "there is nobody to get it\n"));
+    fx.limits.max_queue = 1;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    ck_assert_int_eq(
+        RUN("x", "--app", "orders", "--to", "alice", "--to", "bob", "--lenient"), EX_OK);
+    ck_assert_ptr_nonnull(strstr(output, "client 'alice': the client's queue"));
+    ck_assert_ptr_nonnull(strstr(output, "queued for 1, not queued for 1\n"));
+    ck_assert_int_eq(RUN("x", "--app", "orders", "--all"), EX_TEMPFAIL);
+    ck_assert_ptr_nonnull(strstr(output, "queued for none"));
 }
 END_TEST
 
@@ -512,6 +731,12 @@ int main(void)
     tcase_add_test(tc, a_realm_that_the_server_does_not_have_is_refused);
     tcase_add_test(tc, the_smallest_limit_is_the_limit);
     tcase_add_test(tc, senders_and_types_are_text);
+    tcase_add_test(tc, topic_urgency_and_receipt_are_carried);
+    tcase_add_test(tc, a_device_gets_what_is_for_it_alone);
+    tcase_add_test(tc, a_message_for_now_needs_somebody_there);
+    tcase_add_test(tc, a_lenient_message_goes_where_it_can);
+    tcase_add_test(tc, groups_and_all_are_receivers);
+    tcase_add_test(tc, a_short_message_is_taken);
     tcase_add_test(tc, a_writer_follows_a_restarted_server);
     tcase_add_test(tc, a_restarted_server_may_have_other_realms);
     tcase_add_test(tc, every_status_has_a_text);
@@ -520,6 +745,8 @@ int main(void)
     tcase_add_test(tc, commsend_names_the_names_that_are_bad);
     tcase_add_test(tc, commsend_needs_an_input);
     tcase_add_test(tc, commsend_without_output_has_sent_once);
+    tcase_add_test(tc, commsend_says_what_a_message_is_like);
+    tcase_add_test(tc, commsend_reaches_groups_and_all);
     tcase_add_test(tc, commsend_tells_the_limit_that_applies);
     tcase_add_test(tc, commsend_tells_errors_apart);
     suite_add_tcase(suite, tc);
