@@ -188,10 +188,11 @@ typedef struct commserver_writer_message {
 
 /**
  * Queue one message for one or several clients, all or none unless it is
- * lenient; a client named twice gets it once. A client gets it on all of its
- * devices that are known. Messages to a group and to all are always lenient. Data of type application/json or +json must be JSON;
- * other data goes as text if it is UTF-8 without NUL, else as binary. If the
- * server was restarted in between, it is attached to anew.
+ * lenient; a client named twice gets it once, on all of its devices that are
+ * known. Messages to a group and to all are always lenient. Data of type
+ * application/json or +json must be JSON; other data goes as text if it is
+ * UTF-8 without NUL, else as binary. If the server was restarted in between,
+ * it is attached to anew.
  * @param statuses  to_count of them, set if COMMSERVER_WRITER_REFUSED is
  *                  returned, and if a lenient message was queued: one for each
  *                  client; NULL allowed
