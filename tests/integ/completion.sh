@@ -43,7 +43,7 @@ expect "send setup status" _commclient commclient s
 expect "--help --version" _commclient commclient --
 expect "--json" _commclient commclient status --j
 expect "--config --help --inbox --socket --verbose" _commclient commclient run --
-expect "--to --ttl --type" _commsend commsend --t
+expect "--to --topic --ttl --type" _commsend commsend --t
 expect "application/json application/octet-stream" _commsend commsend --type app
 expect "" _commsend commsend --app x
 expect "" _commclient commclient nonsense --
