@@ -395,8 +395,6 @@ static apr_status_t begin_repeat(request_rec *r, const publish *p, cs_repeat *re
                             apr_table_get(r->headers_in, "Urgency"),
                             preferences_applied(p), message->body, message->len };
 
-    if (!cs_loop_is_running())
-        return CSQ_BUSY;
     return cs_repeat_begin(cs_lifecycle_queue(), &scope, &body, cs_loop_waiter(0),
                            apr_time_from_sec(
                                cs_config_idempotency_window(cs_config_dir_get(r))),
@@ -406,9 +404,13 @@ static apr_status_t begin_repeat(request_rec *r, const publish *p, cs_repeat *re
 static int publish_once(request_rec *r, publish *p)
 {
     cs_repeat repeat;
-    apr_status_t rv = begin_repeat(r, p, &repeat);
+    apr_status_t rv;
     int result;
 
+    /* Nobody could tell whether this process is still at it. */
+    if (!cs_loop_is_running())
+        return cs_send_problem(r, CS_PROBLEM_BUSY, "no key can be remembered now");
+    rv = begin_repeat(r, p, &repeat);
     if (rv == CSQ_REPEATED) {
         memcpy(p->delivery.out.id, repeat.id, CSQ_ID_BYTES);
         if (repeat.len && repeat_answer(r, p, &repeat, &result))

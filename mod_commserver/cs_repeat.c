@@ -61,5 +61,6 @@ apr_status_t cs_repeat_end(const cs_repeat *repeat, const char *answer, apr_size
     for (i = 0; i < END_ATTEMPTS && rv == CSQ_BUSY; i++)
         rv = answer ? csq_repeat_finish(repeat->queue, &repeat->key, answer, len)
                     : csq_repeat_forget(repeat->queue, &repeat->key);
-    return rv;
+    /* It took longer than it is remembered. */
+    return rv == CSQ_EMPTY ? APR_SUCCESS : rv;
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mod_comm_policy.c - an example of a sibling module of mod_commserver: which
- * types of content an application may send, and a note to someone when a
- * message was refused.
+ * types of content an application may send, which may send to everybody, and a
+ * note to someone when a message was refused.
  *
  *   LoadModule comm_policy_module modules/mod_comm_policy.so
  *   CommPolicyTypes  orders application/json
  *   CommPolicyTypes  news   text/plain application/json
+ *   CommPolicyAll    alarm
  *   CommPolicyReport admin
  *
  * Applications without CommPolicyTypes may send what they like. A message of
- * another type is refused with 415; the client of CommPolicyReport then gets a
- * message of the application "policy" that says who tried what.
+ * another type is refused with 415. With CommPolicyAll, other applications may
+ * not send to everybody: 403. The client of CommPolicyReport then gets a message
+ * of the application "policy" that says who tried what.
  *
  *   apxs -i -c mod_comm_policy.c      builds and installs it
  *
@@ -37,6 +39,7 @@ APLOG_USE_MODULE(comm_policy);
 
 typedef struct policy_config {
     apr_hash_t *types;    /* application -> array of content types           */
+    apr_array_header_t *all; /* applications that may send to all; NULL: any  */
     const char *report;   /* client to be told, NULL: nobody                 */
 } policy_config;
 
@@ -59,6 +62,7 @@ static void *merge_config(apr_pool_t *pool, void *base_, void *add_)
     policy_config *config = apr_pcalloc(pool, sizeof *config);
 
     config->types = apr_hash_overlay(pool, add->types, base->types);
+    config->all = add->all ? add->all : base->all;
     config->report = add->report ? add->report : base->report;
     return config;
 }
@@ -87,6 +91,18 @@ static const char *add_type(cmd_parms *cmd, void *unused, const char *app,
     return NULL;
 }
 
+/* CommPolicyAll APP...: called once for each. */
+static const char *add_all(cmd_parms *cmd, void *unused, const char *app)
+{
+    policy_config *config = config_of(cmd->server);
+
+    (void)unused;
+    if (!config->all)
+        config->all = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    APR_ARRAY_PUSH(config->all, const char *) = app;
+    return NULL;
+}
+
 static const char *set_report(cmd_parms *cmd, void *unused, const char *client)
 {
     (void)unused;
@@ -97,6 +113,8 @@ static const char *set_report(cmd_parms *cmd, void *unused, const char *client)
 static const command_rec commands[] = {
     AP_INIT_ITERATE2("CommPolicyTypes", add_type, NULL, RSRC_CONF,
                      "an application and the content types that it may send"),
+    AP_INIT_ITERATE("CommPolicyAll", add_all, NULL, RSRC_CONF,
+                    "applications that may send to everybody"),
     AP_INIT_TAKE1("CommPolicyReport", set_report, NULL, RSRC_CONF,
                   "the client that is told of refused messages"),
     { NULL }
@@ -123,7 +141,27 @@ static int is_allowed(const apr_array_header_t *types, const char *given)
     return 0;
 }
 
-/* Messages of other modules (no request) are their own business. */
+static int may_send_to_all(const apr_array_header_t *all, const char *app)
+{
+    int i;
+
+    for (i = 0; all && i < all->nelts; i++)
+        if (strcmp(APR_ARRAY_IDX(all, i, const char *), app) == 0)
+            return 1;
+    return !all;
+}
+
+static int refuse(request_rec *r, const commserver_message *message, int status,
+                  const char *what)
+{
+    apr_table_setn(r->notes, COMMSERVER_REFUSAL_NOTE,
+                   apr_psprintf(r->pool, "'%s' may not send %s", message->app, what));
+    apr_table_set(r->notes, REFUSED_NOTE, message->app);
+    return status;
+}
+
+/* Messages of other modules (no request) are their own business. To groups and
+ * to everybody there are no `clients`; the message says which it is. */
 static int check_message(request_rec *r, const commserver_message *message,
                          const char *const *clients, int count)
 {
@@ -133,14 +171,12 @@ static int check_message(request_rec *r, const commserver_message *message,
     (void)count;
     if (!r)
         return DECLINED;
+    if (message->everybody && !may_send_to_all(config_of(r->server)->all, message->app))
+        return refuse(r, message, HTTP_FORBIDDEN, "to everybody");
     types = apr_hash_get(config_of(r->server)->types, message->app, APR_HASH_KEY_STRING);
     if (!types || is_allowed(types, message->type))
         return DECLINED;
-    apr_table_setn(r->notes, COMMSERVER_REFUSAL_NOTE,
-                   apr_psprintf(r->pool, "'%s' may not send this type of content",
-                                message->app));
-    apr_table_set(r->notes, REFUSED_NOTE, message->app);
-    return HTTP_UNSUPPORTED_MEDIA_TYPE;
+    return refuse(r, message, HTTP_UNSUPPORTED_MEDIA_TYPE, "this type of content");
 }
 
 /* ---- the report ------------------------------------------------------------- */

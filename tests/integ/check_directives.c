@@ -39,6 +39,8 @@ static const struct {
     { "CommServerTTL 0", "CommServerTTL must be a time" },
     { "CommServerTTL 1500ms", "not '1500ms'" },
     { "CommServerTTL 1d", "not '1d'" },
+    { "CommServerIdempotencyWindow 0", "from 1 second to 7 days, not '0'" },
+    { "CommServerIdempotencyWindow 169h", "from 1 second to 7 days, not '169h'" },
     { "CommServerMaxTTL never", "CommServerMaxTTL must be a time" },
     { "CommServerMaxWait 3601", "CommServerMaxWait must be a time in seconds, or with s, "
                                 "mi or h, from 0 seconds to 1 hour, not '3601'" },
@@ -107,6 +109,7 @@ START_TEST(every_directive_is_accepted_with_its_suffixes)
                   "CommServerRealm my.realm\n"
                   "CommServerSegmentSize 8M\n"
                   "CommServerTTL 90mi\n"
+                  "CommServerIdempotencyWindow 168h\n"
                   "CommServerMaxTTL 1h\n"
                   "CommServerMaxWait 10s\n"
                   "<Location /comm/poll>\n"

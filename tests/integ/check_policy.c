@@ -9,6 +9,7 @@
 
 static const char policy[] = "LoadModule comm_policy_module \"%s\"\n"
                              "CommPolicyTypes orders application/json text/csv\n"
+                             "CommPolicyAll alarm\n"
                              "CommPolicyReport admin\n";
 
 /* In a folder that has the header and the source, and nothing else of ours. */
@@ -67,6 +68,37 @@ START_TEST(a_sibling_refuses_and_publishes)
 }
 END_TEST
 
+static http_answer *publish_to(const httpd *server, const char *where, const char *type)
+{
+    return http_once(server, "POST", support_text("/comm/publish%s", where), "backend",
+                     type, "x");
+}
+
+START_TEST(a_sibling_decides_about_groups_and_everybody)
+{
+    httpd *server =
+        httpd_start(&(httpd_options){ .config = support_text(policy, build_module()) });
+    http_answer *answer;
+
+    http_once(server, "GET", "/comm/poll", "alice", NULL, NULL);
+    answer = publish_to(server, "/orders/-/groups/night", "Content-Type: text/html\r\n");
+    ck_assert_int_eq(answer->status, 415);
+    answer = publish_to(server, "/orders/-/groups/night", "Content-Type: text/csv\r\n");
+    ck_assert_int_eq(answer->status, 201);
+    answer = publish_to(server, "/news/-/all", NULL);
+    ck_assert_int_eq(answer->status, 403);
+    ck_assert_str_eq(support_json(answer->body, "type"), "policy");
+    ck_assert_str_eq(support_json(answer->body, "detail"),
+                     "'news' may not send to everybody");
+    answer = publish_to(server, "/alarm/-/all", NULL);
+    ck_assert_int_eq(answer->status, 201);
+    answer = http_once(server, "GET", "/comm/poll", "alice", NULL, NULL);
+    ck_assert_str_eq(support_json(answer->body, "messages.0.app"), "alarm");
+    ck_assert_ptr_null(support_json(answer->body, "messages.1"));
+    httpd_end(server);
+}
+END_TEST
+
 /* What a sibling publishes wakes a poll that is held. */
 START_TEST(a_sibling_wakes_a_held_poll)
 {
@@ -104,6 +136,7 @@ int main(void)
         support_skip("there is no apxs here (Debian: install apache2-dev)");
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, a_sibling_refuses_and_publishes, 0, 2);
+    tcase_add_test(tc, a_sibling_decides_about_groups_and_everybody);
     tcase_add_test(tc, a_sibling_wakes_a_held_poll);
     tcase_add_test(tc, a_sibling_starts_without_the_module);
     suite_add_tcase(suite, tc);
