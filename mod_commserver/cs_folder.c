@@ -77,13 +77,12 @@ apr_status_t cs_folder_make(const char *directory)
     return chmod(directory, 0700) == 0 ? APR_SUCCESS : APR_FROM_OS_ERROR(errno);
 }
 
-apr_status_t cs_folder_make_state(const char *directory)
+apr_status_t cs_folder_make_state(const char *directory, uid_t owner)
 {
     struct stat info;
 
     if (mkdir(directory, 0700) == 0) {
-        if (geteuid() == 0
-            && lchown(directory, cs_folder_owner(), ap_unixd_config.group_id) != 0)
+        if (geteuid() == 0 && lchown(directory, owner, ap_unixd_config.group_id) != 0)
             return APR_FROM_OS_ERROR(errno);
     }
     else if (errno != EEXIST)
@@ -92,7 +91,7 @@ apr_status_t cs_folder_make_state(const char *directory)
         return APR_FROM_OS_ERROR(errno);
     if (!S_ISDIR(info.st_mode))
         return APR_ENOTDIR;
-    if (info.st_uid != cs_folder_owner() || (info.st_mode & (S_IWGRP | S_IWOTH)))
+    if (info.st_uid != owner || (info.st_mode & (S_IWGRP | S_IWOTH)))
         return APR_EACCES;
     return APR_SUCCESS;
 }

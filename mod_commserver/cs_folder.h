@@ -20,10 +20,10 @@ uid_t cs_folder_owner(void);
  *  somebody else; else APR's own. */
 apr_status_t cs_folder_make(const char *directory);
 
-/** Make the folder of the state if it is not there, else look at it; what the
- *  administrator has made is not changed.
+/** Make the folder of the state, for this owner, if it is not there, else look
+ *  at it; what the administrator has made is not changed.
  *  @return APR_SUCCESS, APR_ENOTDIR, APR_EACCES: the owner may not write there,
  *          or others may; else APR's own. */
-apr_status_t cs_folder_make_state(const char *directory);
+apr_status_t cs_folder_make_state(const char *directory, uid_t owner);
 
 #endif

@@ -50,6 +50,7 @@ typedef struct retained {
     csq *queue;
     const char *directory;
     const char *path;
+    const char *state_folder;/* CommServerStateDir, NULL: not given          */
     const char *state;       /* file of the saved state                      */
     const char *aside;       /* file of a segment that cannot be used        */
     apr_int64_t size;
@@ -156,36 +157,42 @@ static apr_status_t save_state(void *baton)
     return back;
 }
 
-static const char *state_folder(server_rec *s, apr_pool_t *p)
+static int check_folder(server_rec *s, const retained *kept, const char *folder)
 {
-    const char *folder = cs_config_server_get(s)->state_dir;
+    char buffer[160];
+    apr_status_t rv = cs_folder_make_state(folder, kept->owner);
 
-    return folder ? ap_server_root_relative(p, folder) : NULL;
+    if (rv == APR_SUCCESS)
+        return OK;
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                 "CS0014: cannot use " CS_STATE_DIR " '%s': %s (it must belong to httpd's "
+                 "User, and nobody else may write there)", folder,
+                 apr_strerror(rv, buffer, sizeof(buffer)));
+    return HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* Where the state is kept from now on. */
-static int choose_state(server_rec *s, retained *kept)
+/* Where the state is kept from now on.                                      */
+static int choose_state(server_rec *s, retained *kept, apr_pool_t *ptemp)
 {
-    const char *folder = state_folder(s, kept->pool);
     const char *name = apr_filepath_name_get(kept->directory);
-    char buffer[160];
-    apr_status_t rv;
+    const char *folder = cs_config_server_get(s)->state_dir;
 
-    if (!folder) {
+    if (folder)
+        folder = ap_server_root_relative(ptemp, folder);
+    if (folder && check_folder(s, kept, folder) != OK)
+        return HTTP_INTERNAL_SERVER_ERROR;
+    if (kept->state && (folder ? kept->state_folder && !strcmp(folder, kept->state_folder)
+                               : !kept->state_folder))
+        return OK;
+    kept->state_folder = folder ? apr_pstrdup(kept->pool, folder) : NULL;
+    if (folder) {
+        kept->state = apr_pstrcat(kept->pool, folder, "/", name, ".state", NULL);
+        kept->aside = apr_pstrcat(kept->pool, folder, "/", name, ".damaged", NULL);
+    }
+    else {
         kept->state = apr_pstrcat(kept->pool, kept->path, ".state", NULL);
         kept->aside = apr_pstrcat(kept->pool, kept->path, ".damaged", NULL);
-        return OK;
     }
-    rv = cs_folder_make_state(folder);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     "CS0014: cannot use " CS_STATE_DIR " '%s': %s (it must belong to "
-                     "httpd's User, and nobody else may write there)", folder,
-                     apr_strerror(rv, buffer, sizeof(buffer)));
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    kept->state = apr_pstrcat(kept->pool, folder, "/", name, ".state", NULL);
-    kept->aside = apr_pstrcat(kept->pool, folder, "/", name, ".damaged", NULL);
     return OK;
 }
 
@@ -243,7 +250,8 @@ static int make_directory(server_rec *s, retained *kept)
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
-static int create_segment(server_rec *s, retained *kept, const csq_limits *limits)
+static int create_segment(server_rec *s, retained *kept, const csq_limits *limits,
+                          apr_pool_t *ptemp)
 {
     int result;
 
@@ -256,17 +264,19 @@ static int create_segment(server_rec *s, retained *kept, const csq_limits *limit
     kept->parent = getpid();
     result = make_directory(s, kept);
     if (result == OK)
-        result = choose_state(s, kept);
+        result = choose_state(s, kept, ptemp);
     if (result == OK)
         result = start_segment(s, kept, limits);
     if (result != OK) {
         kept->queue = NULL;
+        kept->state = NULL;
         apr_pool_destroy(kept->pool);
     }
     return result;
 }
 
-static int update_segment(server_rec *s, retained *kept, const csq_limits *limits)
+static int update_segment(server_rec *s, retained *kept, const csq_limits *limits,
+                          apr_pool_t *ptemp)
 {
     char buffer[160];
     apr_status_t rv = csq_limits_set(kept->queue, limits);
@@ -287,7 +297,7 @@ static int update_segment(server_rec *s, retained *kept, const csq_limits *limit
                      "CS0009: User has changed: the segment '%s' stays with the old one "
                      "until httpd is stopped and started", kept->path);
     }
-    return choose_state(s, kept);
+    return choose_state(s, kept, ptemp);
 }
 
 /* Several virtual hosts may share a realm; the queue core wants each once.  */
@@ -313,6 +323,14 @@ static int register_realms(apr_pool_t *ptemp, server_rec *s)
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* A restart may fail before there is another one; then there is none to log. */
+static apr_status_t forget_server(void *unused)
+{
+    (void)unused;
+    main_server = NULL;
+    return APR_SUCCESS;
+}
+
 int cs_lifecycle_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                              server_rec *s)
 {
@@ -331,8 +349,9 @@ int cs_lifecycle_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
         kept = ap_retained_data_create(RETAINED_KEY, sizeof(*kept));
     cs_config_limits(s, &limits);
     main_server = s;
-    result = kept->queue ? update_segment(s, kept, &limits)
-                         : create_segment(s, kept, &limits);
+    apr_pool_cleanup_register(pconf, NULL, forget_server, apr_pool_cleanup_null);
+    result = kept->queue ? update_segment(s, kept, &limits, ptemp)
+                         : create_segment(s, kept, &limits, ptemp);
     if (result != OK)
         return result;
     queue = kept->queue;

@@ -265,11 +265,13 @@ static void leave_memory(csq *q)
     q->header = NULL;
 }
 
-/* Children inherit the handle and the lock, but only who made it ends it. */
+/* Children inherit the handle and the lock, but only who made it ends it. What
+ * is kept stays locked while a child lives.                                   */
 static apr_status_t destroy_created(void *data)
 {
     csq *q = data;
-    int kept;
+    int keeps = q->header && !q->ends;
+    int leaves = keeps && !q->mapped;
 
     if (q->creator != csq_process_id(q))
         return APR_SUCCESS;
@@ -277,15 +279,14 @@ static apr_status_t destroy_created(void *data)
         csq_close(q);
     if (q->ends)
         remove_all(q);
-    kept = !q->ends && q->shm && !q->mapped;
-    if (kept)
+    if (leaves)
         leave_memory(q);
     else
         csq_memory_drop(q, 0);
-    if (q->lock_fd >= 0)
+    if (q->lock_fd >= 0 && !keeps)
         csq_filelock_drop(q->lock_fd, CSQ_BYTE_SERVER);
     close_handle(q);
-    if (!kept)
+    if (!leaves)
         apr_pool_destroy(q->shm_pool);
     return APR_SUCCESS;
 }

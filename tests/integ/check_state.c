@@ -3,6 +3,7 @@
  * cursors, groups, idempotency; another size; a file that is damaged; a place
  * of its own for it.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -218,6 +219,34 @@ START_TEST(what_cannot_be_saved_stays_in_memory)
 }
 END_TEST
 
+/* httpd ends when it cannot read its configuration again. */
+START_TEST(a_restart_that_fails_loses_nothing)
+{
+    static const int signals[] = { SIGHUP, SIGUSR1 };
+    httpd *server = start(NULL);
+    int i;
+
+    parking_publish(server, "bob", "kept");
+    for (i = 0; i < 2; i++) {
+        pid_t children[16];
+        int n = httpd_children(server, children, 16);
+
+        httpd_configure(server, "NoSuchDirective on\n");
+        httpd_signal(server, signals[i]);
+        httpd_await_end(server);
+        while (n > 0) {
+            wait_until(!process_alive(children[n - 1]), 15000);
+            n--;
+        }
+        httpd_configure(server, "");
+        httpd_again(server);
+        ck_assert_int_eq(httpd_log_count(server, "CS0017"), i + 1);
+    }
+    parking_expect(http_once(server, "GET", "/comm/poll", "bob", NULL, NULL), "kept");
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(the_state_has_a_place_of_its_own)
 {
     httpd *server = start("CommServerStateDir @DIR@/state\n");
@@ -261,6 +290,7 @@ int main(void)
     tcase_add_test(stops, another_size_takes_what_is_queued);
     tcase_add_test(stops, a_damaged_file_is_kept_and_told);
     tcase_add_test(stops, what_cannot_be_saved_stays_in_memory);
+    tcase_add_test(stops, a_restart_that_fails_loses_nothing);
     tcase_add_test(stops, the_state_has_a_place_of_its_own);
     tcase_add_test(stops, a_place_that_others_can_write_to_is_refused);
     suite_add_tcase(suite, stops);

@@ -272,6 +272,12 @@ static void end_by(httpd *server, int number, const char *what)
         support_fail("%s ended with wait status %d", what, status);
 }
 
+void httpd_await_end(httpd *server)
+{
+    process_wait(server->parent, STOP_MS, "httpd, ending,");
+    server->parent = 0;
+}
+
 void httpd_stop(httpd *server)
 {
     end_by(server, SIGTERM, "httpd, stopping,");

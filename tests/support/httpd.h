@@ -60,6 +60,7 @@ void httpd_graceful(httpd *server);           /* SIGUSR1, wait for new children 
 void httpd_signal(httpd *server, int number); /* to the parent; no waiting   */
 void httpd_kill(httpd *server);               /* SIGKILL to all, segment unlinked */
 void httpd_crash(httpd *server);              /* SIGKILL to all, segment stays */
+void httpd_await_end(httpd *server);          /* whatever its exit code        */
 void httpd_again(httpd *server);              /* start once more, same place      */
 
 /** Start once more on other ports; it must be refused.
