@@ -165,8 +165,8 @@ static int check_folder(server_rec *s, const retained *kept, const char *folder)
     if (rv == APR_SUCCESS)
         return OK;
     ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                 "CS0014: cannot use " CS_STATE_DIR " '%s': %s (it must belong to httpd's "
-                 "User, and nobody else may write there)", folder,
+                 "CS0014: cannot use " CS_STATE_DIR " '%s': %s (it must belong to "
+                 "httpd's User, and nobody else may write there)", folder,
                  apr_strerror(rv, buffer, sizeof(buffer)));
     return HTTP_INTERNAL_SERVER_ERROR;
 }
