@@ -210,6 +210,36 @@ START_TEST(what_was_dropped_unread_is_told)
 }
 END_TEST
 
+/* From the application back to the publisher, by stream and by poll. */
+START_TEST(the_publisher_hears_that_the_application_has_it)
+{
+    static const char *const modes[] = { "mode = stream\n", "mode = poll\n" };
+    const char *message, *path;
+    http_answer *answer;
+    long long acked;
+
+    local_close(app);
+    agent_end(a);
+    a = agent_start(&(agent_options){ .server = server, .config = modes[_i] });
+    app = local_open(a);
+    local_subscribe(app, "orders");
+    wait_until(is_held(), SOON_MS);
+    answer = http_once(server, "POST", "/comm/publish/orders/alice", "backend",
+                       "Prefer: respond-async\r\n", "hello");
+    ck_assert_int_eq(answer->status, 201);
+    path = http_header(answer, "Location");
+    message = local_message(app);
+    ck_assert_str_eq(support_json(message, "receipt"), "true");
+    local_ack(app, support_json(message, "id"));
+    acked = process_now_ms();
+    answer = http_once(server, "GET", path, "backend", "Prefer: wait=20\r\n", NULL);
+    while (strcmp(support_json(answer->body, "state"), "acknowledged") != 0) {
+        ck_assert_int_le(process_now_ms() - acked, process_scale(3000));
+        answer = http_once(server, "GET", path, "backend", "Prefer: wait=1\r\n", NULL);
+    }
+}
+END_TEST
+
 /* Where no stream can be held the agent polls, some seconds apart. */
 START_TEST(other_mpms_are_polled_at_intervals)
 {
@@ -247,6 +277,7 @@ int main(void)
     tcase_add_test(c, a_stream_that_reaches_its_age_is_followed_by_another);
     tcase_add_test(c, a_newer_poll_replaces_it);
     tcase_add_test(c, what_was_dropped_unread_is_told);
+    tcase_add_loop_test(c, the_publisher_hears_that_the_application_has_it, 0, 2);
     tcase_add_loop_test(c, other_mpms_are_polled_at_intervals, 0, 2);
     suite_add_tcase(s, c);
     return support_run(s);

@@ -28,6 +28,7 @@ typedef struct connection {
 
 struct script_server {
     int listener;
+    char host[INET_ADDRSTRLEN];
     int port;
     connection connections[CONNECTIONS_MAX];
     connection *current; /* of the last request                               */
@@ -38,12 +39,18 @@ struct script_server {
 
 script_server *script_start(void)
 {
+    return script_start_at("127.0.0.1");
+}
+
+script_server *script_start_at(const char *host)
+{
     script_server *s = calloc(1, sizeof *s);
     struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t len = sizeof address;
     int i;
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    inet_pton(AF_INET, host, &address.sin_addr);
+    snprintf(s->host, sizeof s->host, "%s", host);
     for (i = 0; i < CONNECTIONS_MAX; i++)
         s->connections[i].fd = -1;
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -80,7 +87,7 @@ int script_port(const script_server *s)
 
 const char *script_url(const script_server *s)
 {
-    return support_text("http://127.0.0.1:%d/comm/poll", s->port);
+    return support_text("http://%s:%d/comm/poll", s->host, s->port);
 }
 
 /* ---- requests ------------------------------------------------------------ */

@@ -20,9 +20,11 @@
 typedef struct script_server script_server;
 
 script_server *script_start(void);
+/** The same at another address than 127.0.0.1. */
+script_server *script_start_at(const char *address);
 void script_end(script_server *s);
 
-/** http://127.0.0.1:PORT/comm/poll, in the ring of support_text(). */
+/** http://ADDRESS:PORT/comm/poll, in the ring of support_text(). */
 const char *script_url(const script_server *s);
 int script_port(const script_server *s);
 
