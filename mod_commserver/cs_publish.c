@@ -391,7 +391,6 @@ static apr_status_t begin_repeat(request_rec *r, const publish *p, cs_repeat *re
     cs_repeat_scope scope = { p->delivery.realm, message->sender, r->uri, r->args,
                               p->key };
     cs_repeat_body body = { message->type, message->topic,
-                            apr_table_get(r->headers_in, "TTL"),
                             apr_table_get(r->headers_in, "Urgency"),
                             preferences_applied(p), message->body, message->len };
 

@@ -35,9 +35,9 @@ apr_status_t cs_repeat_begin(csq *q, const cs_repeat_scope *scope,
 {
     const char *const where[] = { scope->realm, scope->sender, scope->path,
                                   scope->query };
-    const char *const what[] = { body->type, body->topic, body->ttl, body->urgency,
+    const char *const what[] = { body->type, body->topic, body->urgency,
                                  body->preferences };
-    csq_digest same = digest(q, what, 5, body->data, body->len);
+    csq_digest same = digest(q, what, 4, body->data, body->len);
     apr_size_t size = USUAL_ANSWER;
     apr_status_t rv;
 

@@ -25,7 +25,6 @@ typedef struct cs_repeat_scope {
 typedef struct cs_repeat_body {
     const char *type; /* Content-Type                                */
     const char *topic;
-    const char *ttl;
     const char *urgency;
     const char *preferences; /* those that were applied                     */
     const char *data;

@@ -126,7 +126,7 @@ static const struct {
     { "/orders/i3", KEY("x"), "bodY", 422 },
     { "/orders/i3", KEY("x"), "", 422 },
     { "/orders/i3", KEY("x") "Content-Type: text/plain\r\n", "body", 422 },
-    { "/orders/i3", KEY("x") "TTL: 60\r\n", "body", 422 },
+    { "/orders/i3", KEY("x") "TTL: 60\r\n", "body", 201 },
     { "/orders/i3", KEY("x") "Topic: t\r\n", "body", 422 },
     { "/orders/i3", KEY("x") "Urgency: high\r\n", "body", 422 },
     { "/orders/i3", KEY("x") "Prefer: respond-async\r\n", "body", 422 },
@@ -413,7 +413,7 @@ static int queue_and_die(const char *path)
 {
     cs_repeat_scope scope = { receiver.realm, "backend", "/comm/publish/orders/i8", NULL,
                               "dead" };
-    cs_repeat_body body = { NULL, NULL, NULL, NULL, NULL, "from the dead", 13 };
+    cs_repeat_body body = { NULL, NULL, NULL, NULL, "from the dead", 13 };
     csq_message message = { .realm = receiver.realm,
                             .app = "orders",
                             .sender = "backend",
