@@ -62,6 +62,7 @@ static void tear_down(void)
 {
     if (a != NULL)
         agent_end(a);
+    a = NULL;
     script_end(server);
 }
 
@@ -445,7 +446,6 @@ START_TEST(what_does_not_listen_is_killed)
     agent_stop(a);
     ck_assert_int_lt(process_now_ms() - begin, process_scale(8000));
     ck_assert(!process_alive((pid_t)atol(content("pid"))));
-    a = NULL;
 }
 END_TEST
 

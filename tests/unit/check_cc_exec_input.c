@@ -63,7 +63,8 @@ static const char *variable(const char *name)
 static void expect_payload(const char *data, size_t len)
 {
     ck_assert_uint_eq(input.payload.len, len);
-    ck_assert_mem_eq(input.payload.data, data, len);
+    if (len > 0)
+        ck_assert_mem_eq(input.payload.data, data, len);
 }
 
 START_TEST(members_become_variables)
