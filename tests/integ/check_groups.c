@@ -18,6 +18,10 @@ static void start_as(const char *mpm)
                                     "CommServerMaxQueue 2\n"
                                     "CommServerMaxClients 150\n"
                                     "CommServerAllowOrigin https://page.example\n"
+                                    "<Location \"/comm/publish/direct\">\n"
+                                    "    CommServerDirect on\n"
+                                    "    Require valid-user\n"
+                                    "</Location>\n"
                                     "<Location \"/comm/publish/guarded\">\n"
                                     "    AuthMerging Off\n"
                                     "    Require user admin\n"
@@ -254,6 +258,18 @@ START_TEST(a_long_list_of_refused_is_cut)
 }
 END_TEST
 
+/* Names that mod_mime or a folder would make something of. */
+START_TEST(groups_work_past_the_file_system)
+{
+    ck_assert_int_eq(call("PUT", "/direct/-/groups/a.gz/g1.html", NULL)->status, 201);
+    ck_assert_str_eq(
+        support_json(publishing_queue(server, "/direct/-/groups/a.gz", NULL, "x"), "to"),
+        "1");
+    ck_assert_int_eq(call("DELETE", "/direct/-/groups/a.gz/g1.html", NULL)->status, 204);
+    ck_assert_int_eq(call("DELETE", "/direct/-/groups/a.gz/g1.html", NULL)->status, 404);
+}
+END_TEST
+
 /* ---- who may ------------------------------------------------------------- */
 
 static const struct {
@@ -393,6 +409,7 @@ int main(void)
         tcase_add_test(tc, everybody_is_who_is_known);
         tcase_add_test(tc, a_sibling_is_asked_about_groups);
         if (i == 0) {
+            tcase_add_test(tc, groups_work_past_the_file_system);
             tcase_add_loop_test(tc, the_location_of_an_application_guards_its_groups, 0,
                                 COUNT(guarded));
             tcase_add_loop_test(tc, each_resource_has_its_methods, 0, COUNT(resources));
