@@ -77,11 +77,16 @@ static void say_events(stream *s, const csq_batch *batch)
 
 /* ---- while it is held -------------------------------------------------- */
 
+static apr_time_t next_turn(const stream *s)
+{
+    return s->beat < s->ends ? s->beat : s->ends;
+}
+
 static int go_on(stream *s, apr_time_t now, int result)
 {
     if (!APR_BRIGADE_EMPTY(s->out))
         s->beat = now + HEARTBEAT;
-    cs_wait_deadline_set(s->poll->hold, s->beat < s->ends ? s->beat : s->ends);
+    cs_wait_deadline_set(s->poll->hold, next_turn(s));
     return result;
 }
 
@@ -202,5 +207,5 @@ int cs_stream_serve(request_rec *r, cs_poll_request *poll)
     cs_send_events_head(r);
     cs_wait_stream(poll->hold, s->out);
     return cs_wait_hold(poll->hold, rv == APR_SUCCESS && csq_batch_more(batch)
-                                        ? poll->began : poll->began + HEARTBEAT);
+                                        ? poll->began : next_turn(s));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * check_stream.c - the answer to a poll as a stream of events.
  */
+#include <time.h>
 #include <stdio.h>
 
 #include "parking.h"
@@ -216,6 +217,22 @@ START_TEST(it_ends_for_a_new_authorization)
     ck_assert_ptr_nonnull(strstr(strstr(answer->body, "\"one\"}"), "\nretry: "));
     parking_await(server, 0);
     parking_expect(http_call(c, "GET", "/comm/poll", "alice", NULL, NULL), "one");
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(it_ends_in_time_when_nothing_comes)
+{
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 1, .config = "CommServerMaxStream 1\n" });
+    time_t began = time(NULL);
+    http *c = stream(server, "alice");
+    http_answer *answer = http_read(c);
+
+    ck_assert_int_eq(answer->status, 200);
+    ck_assert_ptr_nonnull(strstr(answer->body, "retry: "));
+    ck_assert_int_lt(time(NULL) - began, 20);
     http_close(c);
     httpd_end(server);
 }
@@ -445,6 +462,7 @@ int main(void)
     suite_add_tcase(suite, held);
     tcase_set_timeout(end, 60);
     tcase_add_test(end, it_ends_for_a_new_authorization);
+    tcase_add_test(end, it_ends_in_time_when_nothing_comes);
     tcase_add_loop_test(end, it_ends_when_the_child_does, 0, 2);
     tcase_add_loop_test(end, where_it_cannot_be_held_it_is_short, 0, 4);
     tcase_add_test(end, over_http2_it_is_short);

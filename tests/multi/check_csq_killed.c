@@ -60,7 +60,7 @@ static void fail_child(const char *what, apr_status_t rv)
 
 static void append_counted(int writer)
 {
-    char client[16];
+    char client[24];
     char text[32];
     uint32_t i;
 
@@ -94,7 +94,7 @@ static void churn(int seed)
     unsigned state = (unsigned)seed;
     csq_cursor cursor;
     csq_slot *slot = NULL;
-    char client[16];
+    char client[24];
 
     csq_slot_claim(fx.q, fx.pool, &slot);
     __atomic_add_fetch(&shared->running, 1, __ATOMIC_SEQ_CST);
@@ -133,7 +133,7 @@ static void check_stream(int writer)
     csq_cursor *cursor = &shared->cursor[writer];
     uint32_t expected = shared->expected[writer];
     const csq_gap *gaps;
-    char client[16];
+    char client[24];
     apr_status_t rv;
     apr_uint32_t n;
     unsigned i, number;
