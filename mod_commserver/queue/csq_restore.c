@@ -191,7 +191,8 @@ static apr_status_t restore_message(restoring *s)
     head.len = (uint32_t)(s->r->len - s->r->position);
     data = csq_reader_bytes(s->r, s->r->len - s->r->position);
     if (!data || s->r->bad || !head.entry.body || time >> 48 || !head.len || !s->queue
-        || (head.entry.flags & CSQ_ENCODING_MASK) > CSQ_BINARY)
+        || (head.entry.flags & CSQ_ENCODING_MASK) > CSQ_BINARY
+        || (head.entry.queue_prev & 0xff) >= CSQ_FATES || head.entry.queue_prev >> 9)
         return CSQ_DAMAGED;
     rv = csq_chunk_take_locked(s->q, csq_chunks_for(head.len, CSQ_MESSAGE_DATA), &number);
     if (rv == APR_SUCCESS)
@@ -254,7 +255,7 @@ static apr_status_t read_queue(restoring *s, queue_head *head)
     head->device_len = get8(s);
     if (!csq_reader_text(s->r, head->device, head->device_len)
         || !csq_reader_complete(s->r) || !s->client || s->queue || head->known > 1
-        || !head->epoch || !head->next_sequence || head->next_sequence >> 48
+        || !head->epoch || !head->next_sequence || head->next_sequence > CSQ_SEQUENCE_MAX
         || head->handed_out >= head->next_sequence)
         return CSQ_DAMAGED;
     if (!head->device_len)
@@ -360,13 +361,15 @@ static apr_status_t restore_entry(restoring *s)
     csq_queue *queue = csq_queue_at(s->q, s->queue);
     uint32_t message = number_get(&s->messages, get32(s));
     uint64_t sequence = csq_reader_number(s->r, 8);
+    uint8_t passed = get8(s);
     uint8_t topic_len = get8(s);
     char topic[UINT8_MAX + 1];
     uint32_t number;
     apr_status_t rv;
 
     if (!csq_reader_text(s->r, topic, topic_len) || !csq_reader_complete(s->r) || !queue
-        || !message || sequence <= s->last_sequence || sequence >= s->next_sequence
+        || !message || passed > 1 || sequence <= s->last_sequence
+        || sequence >= s->next_sequence
         || (topic_len && csq_topic_check(topic, topic_len) != APR_SUCCESS))
         return CSQ_DAMAGED;
     rv = make_entry(s, message, topic, topic_len, &number);
@@ -376,6 +379,8 @@ static apr_status_t restore_entry(restoring *s)
     rv = csq_entry_link_locked(s->q, s->shard, s->queue, number);
     if (rv != APR_SUCCESS)
         return rv;
+    if (passed)
+        csq_entry_at(s->q, number)->sequence_high |= CSQ_PASSED;
     csq_stored_at(s->q, message)->refs++;
     csq_topic_add_locked(s->q, s->shard, number);
     s->last_sequence = sequence;
@@ -398,20 +403,25 @@ static apr_status_t restore_receipt(restoring *s)
     uint8_t id[CSQ_ID_BYTES];
     csq_receipt read = { .confirmed = 1 };
     csq_receipt *receipt;
+    uint64_t sum = 0;
     uint32_t number;
     apr_status_t rv;
     int i;
 
     get_bytes(s, id, sizeof id);
+    read.asked = get8(s);
     read.origin = number_get(&s->origins, get32(s));
     read.until = get32(s);
     read.changes = get32(s);
     read.receivers = get32(s);
     read.handed_out = get32(s);
-    for (i = 0; i < CSQ_FATES; i++)
+    for (i = 0; i < CSQ_FATES; i++) {
         read.counts[i] = get32(s);
+        sum += read.counts[i];
+    }
     read.acknowledged = get32(s);
-    if (!csq_reader_complete(s->r) || !read.origin)
+    if (!csq_reader_complete(s->r) || !read.origin || read.asked > 1
+        || sum > read.receivers || read.acknowledged > read.receivers)
         return CSQ_DAMAGED;
     rv = csq_chunk_take_locked(s->q, 1, &number);
     if (rv != APR_SUCCESS)
@@ -419,6 +429,7 @@ static apr_status_t restore_receipt(restoring *s)
     csq_receipt_make_locked(s->q, number, id, read.origin, read.receivers, read.until);
     receipt = csq_receipt_at(s->q, number);
     receipt->confirmed = 1;
+    receipt->asked = read.asked;
     receipt->changes = read.changes;
     receipt->handed_out = read.handed_out;
     memcpy(receipt->counts, read.counts, sizeof read.counts);

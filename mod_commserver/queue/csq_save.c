@@ -17,6 +17,8 @@
 
 #define LOCK_TIMEOUT apr_time_from_sec(5)
 
+_Static_assert(CSQ_LAYOUT_VERSION == 2, "is all that is new saved and restored?");
+
 typedef struct saving {
     csq *q;
     csq_writer w;
@@ -158,6 +160,7 @@ static apr_status_t save_entry(saving *s, uint32_t number, csq_entry *entry)
     csq_writer_record(&s->w, CSQ_RECORD_ENTRY);
     put32(s, s->numbers[message]);
     put64(s, csq_entry_sequence(entry));
+    put8(s, (entry->sequence_high & CSQ_PASSED) != 0);
     put8(s, link ? link->topic_len : 0);
     if (link)
         csq_writer_bytes(&s->w, link->topic, link->topic_len);
@@ -330,6 +333,7 @@ static apr_status_t save_receipt(saving *s, csq_receipt *receipt)
         return rv;
     csq_writer_record(&s->w, CSQ_RECORD_RECEIPT);
     csq_writer_bytes(&s->w, receipt->id, CSQ_ID_BYTES);
+    put8(s, receipt->asked != 0);
     put32(s, origin);
     put32(s, receipt->until);
     put32(s, receipt->changes);
