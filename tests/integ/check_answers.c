@@ -54,7 +54,7 @@ static http_answer *ask(http *c, const question *q)
 static int differs_by_nature(const char *line)
 {
     static const char *const names[] = { "Date:", "Comm-Cursor:", "Retry-After:",
-                                         "Content-Length:" };
+                                         "Content-Length:", "Location:" };
     unsigned i;
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -99,6 +99,8 @@ static void compare(const httpd *server, const question *q)
                   q->headers != NULL ? q->headers : "", expected, got);
     ck_assert_str_eq(comparable_length(by_httpd), comparable_length(by_us));
     ck_assert_ptr_nonnull(http_header(by_us, "Date"));
+    ck_assert_int_eq(http_header(by_httpd, "Location") != NULL,
+                     http_header(by_us, "Location") != NULL);
     ck_assert_int_eq(by_httpd->keep_alive, by_us->keep_alive);
     http_close(fresh);
     http_close(adopted);
