@@ -142,15 +142,11 @@ START_TEST(the_agent_returns_to_a_server_that_was_away)
     httpd *server = httpd_start(&(httpd_options){ .mpm = "event" });
     agent *a = agent_start(&(agent_options){ .server = server });
     local_app *app = subscriber(a);
-    const char *line;
 
     wait_until(status_is(server, "waiting", "1"), 10000);
     httpd_stop(server);
     httpd_again(server);
-    line = local_read(app);
-    ck_assert_str_eq(support_json(line, "gap.app"), "orders");
-    ck_assert_ptr_null(support_json(line, "gap.count"));
-    local_ack(app, support_json(line, "gap.id"));
+    /* The queue outlives the stop: nothing is missing. */
     publish(server, "alice", "text/plain", "back again");
     expect(app, "back again");
     local_close(app);
