@@ -116,7 +116,9 @@ apr_status_t csq_lock_file_renew(csq *q);
 void csq_bells_remove(const csq *q);
 /** Text in the lock file that ties it to its segment. */
 apr_status_t csq_lock_file_sign(csq *q);
-int csq_lock_file_signed(csq *q, int *out_empty);
+int csq_lock_file_signed(csq *q);
+/** Its segment was never finished, or it has none. */
+int csq_lock_file_empty(const csq *q);
 
 /** No limit is 0. APR_SUCCESS or APR_EINVAL. */
 apr_status_t csq_limits_check(const csq_limits *limits);

@@ -207,15 +207,21 @@ apr_status_t csq_lock_file_sign(csq *q)
     return n == SIGNATURE_BYTES ? APR_SUCCESS : APR_ENOSPC;
 }
 
-int csq_lock_file_signed(csq *q, int *out_empty)
+int csq_lock_file_signed(csq *q)
 {
     char wanted[SIGNATURE_BYTES + 1];
     char found[SIGNATURE_BYTES];
     ssize_t n = pread(q->lock_fd, found, sizeof found, 0);
 
-    *out_empty = n == 0;
     format_signature(q, wanted);
     return n == SIGNATURE_BYTES && memcmp(found, wanted, SIGNATURE_BYTES) == 0;
+}
+
+int csq_lock_file_empty(const csq *q)
+{
+    char byte;
+
+    return pread(q->lock_fd, &byte, 1, 0) == 0;
 }
 
 /* ---- start and end ------------------------------------------------------ */

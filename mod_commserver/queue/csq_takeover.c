@@ -181,41 +181,53 @@ static apr_status_t make_whole(csq *q, apr_pool_t *pool, csq_outcome *out)
     return APR_SUCCESS;
 }
 
-/* Nobody but a running server, or one that died, can have left it. */
-static apr_status_t check_owner(csq *q, int *out_unfinished)
+/* Memory whose making was cut short: the lock file is signed after that.      */
+static int is_unfinished(csq *q, apr_status_t attached)
 {
-    size_t size;
-    int empty;
-    csq_header *header = (csq_header *)csq_memory_base(q, &size);
+    if (APR_STATUS_IS_EOF(attached))
+        return 1;
+    if (attached == CSQ_DAMAGED)
+        return csq_lock_file_empty(q);
+    if (attached != APR_SUCCESS)
+        return 0;
+    return q->header->magic == CSQ_MAGIC_MAKING
+           || (q->header->magic == 0 && csq_lock_file_empty(q));
+}
 
-    q->header = header;
-    *out_unfinished = header->magic == CSQ_MAGIC_MAKING;
-    if (*out_unfinished)
-        return CSQ_DAMAGED;
-    if (csq_lock_file_signed(q, &empty))
-        return APR_SUCCESS;
-    *out_unfinished = empty && header->magic == 0;
-    return CSQ_NO_SERVER;
+static apr_status_t attach(csq *q)
+{
+    apr_status_t rv = csq_memory_attach(q);
+    size_t size;
+
+    if (rv == APR_SUCCESS)
+        q->header = (csq_header *)csq_memory_base(q, &size);
+    return rv;
+}
+
+/* Nobody but a server that died can have left it.                            */
+static apr_status_t check(csq *q, const csq_plan *plan)
+{
+    apr_status_t rv = csq_lock_file_signed(q) ? APR_SUCCESS : CSQ_NO_SERVER;
+
+    if (rv == APR_SUCCESS)
+        rv = csq_memory_check(q);
+    return rv == APR_SUCCESS ? csq_limits_set(q, plan->limits) : rv;
 }
 
 apr_status_t csq_takeover(csq *q, const csq_plan *plan, apr_pool_t *pool,
                           csq_outcome *out)
 {
-    apr_status_t rv = csq_memory_attach(q);
-    int unfinished = 0;
+    apr_status_t rv = attach(q);
 
     if (APR_STATUS_IS_ENOENT(rv))
         return APR_ENOENT;
-    if (rv == APR_SUCCESS)
-        rv = check_owner(q, &unfinished);
-    if (APR_STATUS_IS_EOF(rv) || unfinished) {
+    if (is_unfinished(q, rv)) {
         csq_memory_drop(q, 1);
+        csq_bells_remove(q);
         return APR_ENOENT;
     }
     if (rv == APR_SUCCESS)
-        rv = csq_memory_check(q);
-    if (rv == APR_SUCCESS)
-        rv = csq_limits_set(q, plan->limits);
+        rv = check(q, plan);
     if (rv == APR_SUCCESS)
         rv = make_whole(q, pool, out);
     if (rv != APR_SUCCESS)

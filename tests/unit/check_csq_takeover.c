@@ -558,6 +558,26 @@ START_TEST(the_size_may_be_wrong)
 }
 END_TEST
 
+/* Killed before APR had noted a size, before the magic, before the signature. */
+static void stop_while_making(void)
+{
+    if (!damage_seed)
+        damage_size();
+    else
+        fx.q->header->magic = damage_seed == 1 ? 0 : CSQ_MAGIC_MAKING;
+    if (damage_seed < 2 && ftruncate(fx.q->lock_fd, 0) != 0)
+        _exit(13);
+}
+
+START_TEST(what_was_never_finished_is_thrown_away)
+{
+    damage_seed = (unsigned)_i;
+    die_as_server(stop_while_making);
+    start_again(CSQ_BEGUN_NEW);
+    ck_ok(put("alice", "x"));
+}
+END_TEST
+
 START_TEST(who_attaches_survives_a_wrong_size)
 {
     csq *q;
@@ -671,6 +691,7 @@ static void add_damaged(TCase *tc)
     tcase_add_test(tc, a_file_that_cannot_be_written_is_told);
     tcase_add_loop_test(tc, any_word_of_the_header_may_be_wrong, 0, words);
     tcase_add_loop_test(tc, the_size_may_be_wrong, 0, 8);
+    tcase_add_loop_test(tc, what_was_never_finished_is_thrown_away, 0, 3);
     tcase_add_loop_test(tc, who_attaches_survives_a_wrong_size, 0, 8);
     tcase_add_loop_test(tc, random_bytes_never_stand_in_the_way, 0, 40);
     tcase_add_test(tc, what_can_be_mended_is_and_its_client_hears_of_a_gap);
