@@ -7,6 +7,9 @@
 #include "cs_compat.h"
 #include "csq_private.h"
 
+#define RESERVE_PART 256 /* of all chunks                               */
+#define RESERVE_MOST 1024
+
 /* The number of the n-th chunk of a chain; 0: it is shorter or damaged. */
 static uint32_t find_nth(csq *q, uint32_t head, uint32_t n)
 {
@@ -23,7 +26,7 @@ static uint32_t find_nth(csq *q, uint32_t head, uint32_t n)
     return csq_chunk_at(q, head) ? head : 0;
 }
 
-apr_status_t csq_chunk_take_locked(csq *q, uint32_t n, uint32_t *out_head)
+apr_status_t csq_chunk_take_last_locked(csq *q, uint32_t n, uint32_t *out_head)
 {
     csq_header *header = q->header;
     uint32_t head = header->free_head;
@@ -45,6 +48,23 @@ apr_status_t csq_chunk_take_locked(csq *q, uint32_t n, uint32_t *out_head)
     chunk->next = 0;
     *out_head = head;
     return APR_SUCCESS;
+}
+
+/* A segment that publishers have filled must still be emptied: what a poll
+ * needs for that is out of their reach.                                      */
+static uint32_t reserve_of(const csq *q)
+{
+    uint32_t reserve = q->chunk_count / RESERVE_PART;
+
+    return reserve < RESERVE_MOST ? reserve : RESERVE_MOST;
+}
+
+apr_status_t csq_chunk_take_locked(csq *q, uint32_t n, uint32_t *out_head)
+{
+    if (q->header->free_count < reserve_of(q)
+        || q->header->free_count - reserve_of(q) < n)
+        return CSQ_SEGMENT_FULL;
+    return csq_chunk_take_last_locked(q, n, out_head);
 }
 
 apr_status_t csq_chunk_give_locked(csq *q, uint32_t head, uint32_t n)

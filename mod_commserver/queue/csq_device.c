@@ -231,7 +231,7 @@ static apr_status_t take_chain(csq *q, uint32_t n, uint32_t *out_chain)
 
     if (rv != APR_SUCCESS)
         return rv;
-    rv = csq_chunk_take_locked(q, n, out_chain);
+    rv = csq_chunk_take_last_locked(q, n, out_chain);
     csq_allocator_unlock(q);
     return rv;
 }

@@ -22,7 +22,7 @@ static apr_status_t take_chunk(csq *q, uint32_t *out_number)
 
     if (rv != APR_SUCCESS)
         return rv;
-    rv = csq_chunk_take_locked(q, 1, out_number);
+    rv = csq_chunk_take_last_locked(q, 1, out_number);
     csq_allocator_unlock(q);
     if (rv != APR_SUCCESS)
         return rv;

@@ -249,6 +249,9 @@ static inline uint32_t csq_chunks_for(size_t len, size_t first)
 /** Take a chain of n chunks. Allocator locked.
  *  @return APR_SUCCESS, CSQ_SEGMENT_FULL, CSQ_DAMAGED. */
 apr_status_t csq_chunk_take_locked(csq *q, uint32_t n, uint32_t *out_head);
+/** The same, of the reserve too: for what helps to empty the segment, and for
+ *  what was in one before. */
+apr_status_t csq_chunk_take_last_locked(csq *q, uint32_t n, uint32_t *out_head);
 /** Give a chain back. Allocator locked. CSQ_DAMAGED: its end was not found. */
 apr_status_t csq_chunk_give_locked(csq *q, uint32_t head, uint32_t n);
 /** Cut the first n chunks off a chain. @return their head; 0: too short. */

@@ -144,10 +144,10 @@ static apr_status_t restore_origin(restoring *s)
         || csq_text_check(type, lengths[2]) != APR_SUCCESS)
         return CSQ_DAMAGED;
     csq_origin_name_make(s->q, &message, &name);
-    rv = csq_chunk_take_locked(s->q,
-                               csq_origin_chunks(name.app_len + name.sender_len
-                                                 + name.type_len + name.realm_len),
-                               &chain);
+    rv = csq_chunk_take_last_locked(s->q,
+                                    csq_origin_chunks(name.app_len + name.sender_len
+                                                      + name.type_len + name.realm_len),
+                                    &chain);
     if (rv == APR_SUCCESS)
         rv = csq_origin_make_locked(s->q, &name, chain);
     return rv == APR_SUCCESS ? number_add(&s->origins, chain) : rv;
@@ -194,7 +194,8 @@ static apr_status_t restore_message(restoring *s)
         || (head.entry.flags & CSQ_ENCODING_MASK) > CSQ_BINARY
         || (head.entry.queue_prev & 0xff) >= CSQ_FATES || head.entry.queue_prev >> 9)
         return CSQ_DAMAGED;
-    rv = csq_chunk_take_locked(s->q, csq_chunks_for(head.len, CSQ_MESSAGE_DATA), &number);
+    rv = csq_chunk_take_last_locked(s->q, csq_chunks_for(head.len, CSQ_MESSAGE_DATA),
+                                    &number);
     if (rv == APR_SUCCESS)
         rv = write_message(s, number, &head, data);
     if (rv != APR_SUCCESS)
@@ -222,8 +223,8 @@ static apr_status_t restore_client(restoring *s)
     if (rv != APR_SUCCESS || s->client)
         return rv == APR_SUCCESS && csq_client_at(s->q, s->client)->queues ? CSQ_DAMAGED
                                                                            : rv;
-    rv = csq_chunk_take_locked(s->q, csq_client_chunks(name.realm_len, name.client_len),
-                               &chain);
+    rv = csq_chunk_take_last_locked(
+        s->q, csq_client_chunks(name.realm_len, name.client_len), &chain);
     if (rv == APR_SUCCESS)
         rv = csq_client_make_locked(s->q, &name, chain, 0);
     if (rv == APR_SUCCESS)
@@ -278,7 +279,7 @@ static apr_status_t restore_queue(restoring *s)
     apr_status_t rv = read_queue(s, &head);
 
     if (rv == APR_SUCCESS)
-        rv = csq_chunk_take_locked(s->q, csq_queue_chunks(head.device_len), &chain);
+        rv = csq_chunk_take_last_locked(s->q, csq_queue_chunks(head.device_len), &chain);
     if (rv == APR_SUCCESS)
         rv = csq_queue_make(s->q, chain, &name, head.device, head.device_len, 0);
     if (rv != APR_SUCCESS)
@@ -319,7 +320,7 @@ static apr_status_t restore_gap(restoring *s)
         || (head.app_len && csq_app_check(app, head.app_len) != APR_SUCCESS))
         return CSQ_DAMAGED;
     memcpy(head.app, app, head.app_len);
-    rv = csq_chunk_take_locked(s->q, 1, &number);
+    rv = csq_chunk_take_last_locked(s->q, 1, &number);
     if (rv != APR_SUCCESS)
         return rv;
     memcpy(csq_chunk_at(s->q, number), &head, sizeof head);
@@ -343,7 +344,7 @@ static apr_status_t make_entry(restoring *s, uint32_t message, const char *topic
     *out_number = message;
     if (!(stored->entry.flags & CSQ_SPREAD))
         return stored->refs || topic_len ? CSQ_DAMAGED : APR_SUCCESS;
-    rv = csq_chunk_take_locked(s->q, 1, out_number);
+    rv = csq_chunk_take_last_locked(s->q, 1, out_number);
     if (rv != APR_SUCCESS)
         return rv;
     link = csq_chunk_at(s->q, *out_number);
@@ -423,7 +424,7 @@ static apr_status_t restore_receipt(restoring *s)
     if (!csq_reader_complete(s->r) || !read.origin || read.asked > 1
         || sum > read.receivers || read.acknowledged > read.receivers)
         return CSQ_DAMAGED;
-    rv = csq_chunk_take_locked(s->q, 1, &number);
+    rv = csq_chunk_take_last_locked(s->q, 1, &number);
     if (rv != APR_SUCCESS)
         return rv;
     csq_receipt_make_locked(s->q, number, id, read.origin, read.receivers, read.until);

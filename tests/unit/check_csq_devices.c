@@ -181,6 +181,23 @@ START_TEST(a_device_that_stays_away_goes_and_is_told_when_it_comes_back)
 }
 END_TEST
 
+START_TEST(a_full_segment_can_still_be_emptied)
+{
+    int sent = 0;
+
+    fx.limits.max_queue = 100000;
+    fx.limits.max_queue_bytes = 1 << 30;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    while (say("a text that takes some room in the segment, until none is left", NULL)
+           == APR_SUCCESS)
+        sent++;
+    ck_assert_int_gt(sent, 1000);
+    read_as("alice", "desk", NULL, CSQ_VERY_LOW, 100000);
+    ck_assert_int_eq((int)csq_batch_count(fx.batch), sent);
+    meet("phone");
+}
+END_TEST
+
 START_TEST(a_client_that_only_polls_is_forgotten_sooner)
 {
     fx.limits.client_expiry = 10;
@@ -229,6 +246,7 @@ int main(void)
     tcase_add_test(tc, a_device_that_is_full_never_refuses);
     tcase_add_test(tc, a_device_that_stays_away_goes_and_is_told_when_it_comes_back);
     tcase_add_test(tc, a_device_that_is_not_known_has_no_state);
+    tcase_add_test(tc, a_full_segment_can_still_be_emptied);
     tcase_add_test(tc, a_client_that_only_polls_is_forgotten_sooner);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
