@@ -256,18 +256,21 @@ static void remove_all(csq *q)
         unlink(path);
 }
 
-/* APR unlinks memory when the pool goes that made it; this one stays. */
+/* APR unlinks memory when the pool goes that made it; this one stays, known to
+ * those who look for leaks.                                                   */
 static void leave_memory(csq *q)
 {
     static struct left {
         struct left *before;
-        apr_pool_t *pool;
+        apr_allocator_t *allocator;
     } *all;
-    struct left *left = apr_palloc(q->shm_pool, sizeof *left);
+    struct left *left = malloc(sizeof *left);
 
-    left->before = all;
-    left->pool = q->shm_pool;
-    all = left;
+    if (left) {
+        left->before = all;
+        left->allocator = apr_pool_allocator_get(q->shm_pool);
+        all = left;
+    }
     q->header = NULL;
 }
 

@@ -63,6 +63,13 @@ static apr_status_t write_file(const csq *q, const char *path, apr_pool_t *pool)
     return rv;
 }
 
+/* APR subtracts its own part from a size that it believes: less than that and
+ * it would be most of what this process has.                                  */
+static int has_bytes(const csq *q)
+{
+    return q->shm && apr_shm_size_get(q->shm) <= SIZE_MAX / 2;
+}
+
 static apr_status_t set_aside(csq *q, const csq_plan *plan, apr_status_t reason,
                               apr_pool_t *pool, csq_outcome *out)
 {
@@ -72,7 +79,7 @@ static apr_status_t set_aside(csq *q, const csq_plan *plan, apr_status_t reason,
                              : apr_pstrcat(pool, q->path, ".damaged", NULL);
     if (q->header && q->header->closed == CSQ_HEADER_SAVED)
         memcpy(out->saved_as, q->header->restored, sizeof out->saved_as);
-    out->copied = q->shm ? write_file(q, out->aside, pool) : reason;
+    out->copied = has_bytes(q) ? write_file(q, out->aside, pool) : reason;
     csq_memory_drop(q, 1);
     csq_bells_remove(q);
     return APR_ENOENT;
