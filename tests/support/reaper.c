@@ -56,9 +56,16 @@ static int group_of(pid_t pid)
     if (!file)
         return -1;
     if (fgets(line, sizeof line, file) && (end = strrchr(line, ')')) != NULL) {
+        int threads = 1;
         char state;
 
-        if (sscanf(end + 1, " %c %*d %d", &state, &group) != 2 || state == 'Z')
+        /* A leader can be a zombie while its threads still have files open. */
+        if (sscanf(
+                end + 1,
+                " %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d",
+                &state, &group, &threads)
+                != 3
+            || (state == 'Z' && threads <= 1))
             group = -1;
     }
     fclose(file);
