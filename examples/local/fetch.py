@@ -45,11 +45,11 @@ def main():
     path, app, server = sys.argv[1:4]
     agent = socket.socket(socket.AF_UNIX)
     agent.connect(path)
-    lines = agent.makefile("rw", encoding="utf-8", newline="\n")
+    lines = agent.makefile("r", encoding="utf-8", newline="\n")
 
+    # Not by the file: writing to it would throw away what it has read ahead.
     def say(line):
-        lines.write(json.dumps(line) + "\n")
-        lines.flush()
+        agent.sendall(json.dumps(line).encode() + b"\n")
 
     say({"subscribe": app})
     for text in lines:
