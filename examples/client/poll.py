@@ -64,6 +64,6 @@ while True:
     except (OSError, ValueError, http.client.HTTPException) as error:
         pause, failures = random.uniform(0.5, 1) * min(60, 2**failures), failures + 1
         if isinstance(error, HTTPError):  # 409: another client is this device
-            pause = float(error.headers.get("Retry-After", 60 if error.code == 409 else pause))
+            pause = float(error.headers.get("Retry-After", 60 if error.code < 500 else pause))
         print("%s; again in %.1f s" % (error, pause), file=sys.stderr, flush=True)
     time.sleep(pause)
