@@ -285,10 +285,15 @@ static const char *set_origin(cmd_parms *cmd, void *dir, const char *arg)
     cs_config_dir *config = dir;
     const char *origin;
 
+    if (config->origins_none || (config->origins && config->origins->nelts
+                                 && !ap_cstr_casecmp(arg, "none")))
+        return CS_ALLOW_ORIGIN " none stands alone, without origins beside it";
     if (!config->origins)
         config->origins = apr_array_make(cmd->pool, 4, sizeof(const char *));
-    if (!ap_cstr_casecmp(arg, "none"))
+    if (!ap_cstr_casecmp(arg, "none")) {
+        config->origins_none = 1;
         return NULL;
+    }
     if (cs_origin_normalize(arg, cmd->pool, &origin) != APR_SUCCESS) {
         return apr_psprintf(cmd->pool, CS_ALLOW_ORIGIN " must be none or origins such as "
                             "https://www.example.org or http://localhost:8080 "

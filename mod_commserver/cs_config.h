@@ -53,6 +53,7 @@ typedef struct cs_config_dir {
     const ap_expr_info_t *client; /* NULL: %{REMOTE_USER}                    */
     const ap_expr_info_t *sender; /* NULL: %{REMOTE_USER}                    */
     apr_array_header_t *origins;  /* of const char *, lower case; NULL: none */
+    int origins_none;             /* "none" was said: nothing may follow     */
     apr_int64_t ttl;              /* seconds                                 */
     apr_int64_t max_ttl;          /* seconds                                 */
     apr_int64_t idempotency_window; /* seconds                               */

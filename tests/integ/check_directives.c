@@ -59,6 +59,8 @@ static const struct {
     { "CommServerAllowOrigin *",
       "CommServerAllowOrigin must be none or origins such as" },
     { "CommServerAllowOrigin null", "not 'null'" },
+    { "CommServerAllowOrigin http://x none", "none stands alone" },
+    { "CommServerAllowOrigin none http://x", "none stands alone" },
     { "CommServerAllowOrigin https://a.example/", "not 'https://a.example/'" },
     { "CommServerClient \"%{FOO\"", "CommServerClient must be a string expression" },
     { "CommServerSender \"%{nonsense:x}\"",
@@ -165,6 +167,22 @@ START_TEST(an_mpm_that_does_not_fit_held_polls_is_told_at_start)
     ck_assert_int_eq(httpd_log_count(server, "CS0012"), 0);
     ck_assert_int_eq(httpd_log_count(server, "CS0013"), 0);
     ck_assert_int_eq(httpd_log_count(server, "CS0041"), 0);
+    httpd_end(server);
+}
+END_TEST
+
+START_TEST(limits_that_do_not_fit_each_other_are_told_at_start)
+{
+    httpd *server = httpd_start(&(httpd_options){
+        .config = "CommServerMaxMessage 64M\nCommServerTTL 48h\n"
+                  "CommServerMaxTTL 24h\n" });
+
+    ck_assert_int_ge(httpd_log_count(server, "CS0042"), 1);
+    ck_assert_int_ge(httpd_log_count(server, "CS0043"), 1);
+    httpd_end(server);
+    server = httpd_start(&(httpd_options){ .children = 1 });
+    ck_assert_int_eq(httpd_log_count(server, "CS0042"), 0);
+    ck_assert_int_eq(httpd_log_count(server, "CS0043"), 0);
     httpd_end(server);
 }
 END_TEST
@@ -334,6 +352,7 @@ int main(void)
     tcase_add_test(tc, every_directive_is_accepted_with_its_suffixes);
     tcase_add_test(tc, an_inner_section_wins_where_it_says_something);
     tcase_add_test(tc, an_mpm_that_does_not_fit_held_polls_is_told_at_start);
+    tcase_add_test(tc, limits_that_do_not_fit_each_other_are_told_at_start);
     tcase_add_test(tc, restarts_keep_what_is_queued_and_take_over_limits);
     tcase_add_test(tc, a_restart_with_other_realms_names_them);
     tcase_add_test(tc, a_stop_leaves_the_state_and_nothing_else);
