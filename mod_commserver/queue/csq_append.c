@@ -19,7 +19,8 @@ typedef struct target {
     uint32_t first;  /* of its places                               */
     uint32_t count;
     int position; /* in the caller's array                       */
-    int doubled;  /* the same key stands before it               */
+    int same;     /* 1 + the one before it of the same key       */
+    int shares;   /* 1 + the one before it that has its place    */
     apr_status_t status;
 } target;
 
@@ -67,7 +68,7 @@ static void find_doubles(appending *a, int i)
 
     for (j = i - 1; j >= 0 && a->targets[j].name.hash == t->name.hash; j--)
         if (same_key(&a->targets[j].name, &t->name)) {
-            t->doubled = 1;
+            t->same = j + 1;
             break;
         }
 }
@@ -96,33 +97,64 @@ static void sort_targets(appending *a, const csq_key *to)
 
 /* ---- which queues ---------------------------------------------------------- */
 
-/* Another target of the same client may have it already. */
-static int has_place(const appending *a, uint32_t queue)
+static int same_queue(const csq_name *a, const csq_name *b)
+{
+    return same_client(a, b) && a->device_len == b->device_len
+           && (!a->device_len || strcmp(a->key->device, b->key->device) == 0);
+}
+
+/* Another target of the same client, which stands before it, may have it. */
+static csq_place *find_place(const appending *a, const target *t, uint32_t queue)
 {
     uint32_t i = a->p.count;
+    csq_place *place;
+    const csq_name *name;
 
-    for (; queue && i > 0 && a->p.count - i < 2 * CSQ_DEVICES_MAX; i--)
-        if (a->p.places[i - 1].queue == queue)
-            return 1;
-    return 0;
+    for (; i > 0; i--) {
+        place = &a->p.places[i - 1];
+        name = &a->targets[place->target].name;
+        if (name->hash != t->name.hash)
+            break;
+        if (queue ? place->queue == queue : !place->queue && same_queue(name, &t->name))
+            return place;
+    }
+    return NULL;
 }
 
 static void add_place(appending *a, target *t, uint32_t number)
 {
     csq_queue *queue = csq_queue_at(a->p.q, number);
-    csq_place *place = &a->p.places[a->p.count];
+    csq_place *place;
 
     if (queue ? !csq_place_is_there(&a->p, queue) : a->p.now_only)
         return;
-    if (a->p.count >= a->room || has_place(a, number))
+    place = find_place(a, t, number);
+    if (place)
+        t->shares = (int)place->target + 1;
+    if (place || a->p.count >= a->room)
         return;
     if (queue)
         csq_queue_touch(a->p.q, queue, a->p.now);
+    place = &a->p.places[a->p.count++];
     memset(place, 0, sizeof *place);
     place->queue = number;
     place->target = (uint32_t)(t - a->targets);
-    a->p.count++;
     t->count++;
+}
+
+/* Also where a target before it named the device. */
+static void mark_copies(appending *a, const target *t)
+{
+    uint32_t i = a->p.count;
+    csq_queue *queue;
+
+    for (; i > 0; i--) {
+        queue = csq_queue_at(a->p.q, a->p.places[i - 1].queue);
+        if (a->targets[a->p.places[i - 1].target].name.hash != t->name.hash)
+            break;
+        if (queue && queue->client == t->client && (queue->flags & CSQ_QUEUE_KNOWN))
+            a->p.places[i - 1].copy = 1;
+    }
 }
 
 /* All known devices; else what waits for the first. */
@@ -149,8 +181,8 @@ static apr_status_t add_devices(appending *a, target *t, csq_client *client)
     }
     if (!known)
         add_place(a, t, waiting);
-    for (number = t->first; known > 1 && number < a->p.count; number++)
-        a->p.places[number].copy = 1;
+    if (known > 1)
+        mark_copies(a, t);
     return APR_SUCCESS;
 }
 
@@ -186,8 +218,9 @@ static apr_status_t find_places(appending *a)
 
         t->client = 0;
         t->count = 0;
+        t->shares = 0;
         t->first = a->p.count;
-        if (t->status == CSQ_BAD_NAME || t->doubled)
+        if (t->status == CSQ_BAD_NAME || t->same)
             continue;
         t->status = APR_SUCCESS;
         rv = find_places_of(a, t);
@@ -206,18 +239,46 @@ static int is_refusal(apr_status_t status)
            || status == CSQ_BAD_NAME || status == CSQ_DEVICES_FULL;
 }
 
-static apr_status_t judge_new(appending *a, target *t, uint32_t *clients)
-{
-    csq_client *client = csq_client_at(a->p.q, t->client);
+/* What this call is about to make. Targets of one client stand side by side. */
+typedef struct making {
+    const csq_name *name; /* whose devices they are                      */
+    int made;             /* and that is a new client                    */
+    uint32_t devices;
+    uint32_t clients; /* with those that are there                   */
+} making;
 
-    if (client && t->name.device_len)
-        return csq_queue_room_locked(a->p.q, csq_name_shard(&t->name), client, a->n == 1);
-    if (client)
+static apr_status_t judge_client(appending *a, making *m)
+{
+    if (m->made)
         return APR_SUCCESS;
-    return (*clients)++ < a->p.limits.max_clients ? APR_SUCCESS : CSQ_CLIENTS_FULL;
+    if (m->clients >= a->p.limits.max_clients)
+        return CSQ_CLIENTS_FULL;
+    m->clients++;
+    m->made = 1;
+    return APR_SUCCESS;
 }
 
-static apr_status_t judge_target(appending *a, target *t, uint32_t *clients)
+/* Its client may have gone since: expiry made room for another place. */
+static apr_status_t judge_new(appending *a, target *t, making *m)
+{
+    apr_status_t rv = csq_client_find_locked(a->p.q, &t->name, &t->client);
+
+    if (!m->name || !same_client(m->name, &t->name)) {
+        m->name = &t->name;
+        m->made = 0;
+        m->devices = 0;
+    }
+    if (rv == APR_SUCCESS && !t->client)
+        rv = judge_client(a, m);
+    if (rv != APR_SUCCESS || !t->name.device_len)
+        return rv;
+    rv = csq_queue_room_locked(a->p.q, csq_name_shard(&t->name), t->client, m->devices,
+                               a->n == 1);
+    m->devices += rv == APR_SUCCESS;
+    return rv;
+}
+
+static apr_status_t judge_target(appending *a, target *t, making *m)
 {
     apr_status_t rv = APR_SUCCESS;
     uint32_t i;
@@ -228,8 +289,10 @@ static apr_status_t judge_target(appending *a, target *t, uint32_t *clients)
         if (place->queue)
             rv = csq_place_judge_locked(&a->p, csq_name_shard(&t->name), place);
         else
-            rv = judge_new(a, t, clients);
+            rv = judge_new(a, t, m);
     }
+    if (!t->count && t->shares)
+        rv = a->targets[t->shares - 1].status;
     return rv;
 }
 
@@ -247,17 +310,17 @@ static void leave_out_refused(appending *a)
 
 static apr_status_t judge_targets(appending *a)
 {
-    uint32_t clients = __atomic_load_n(&a->p.q->header->clients, __ATOMIC_RELAXED);
+    making m = { .clients = __atomic_load_n(&a->p.q->header->clients, __ATOMIC_RELAXED) };
     int refused = 0;
     int i;
 
     for (i = 0; i < a->n; i++) {
         target *t = &a->targets[i];
 
-        if (t->doubled)
-            t->status = a->targets[i - 1].status;
+        if (t->same)
+            t->status = a->targets[t->same - 1].status;
         else if (t->status != CSQ_BAD_NAME)
-            t->status = judge_target(a, t, &clients);
+            t->status = judge_target(a, t, &m);
         if (t->status != APR_SUCCESS && !is_refusal(t->status))
             return t->status;
         refused |= t->status != APR_SUCCESS;
@@ -372,10 +435,10 @@ static void count_out(appending *a)
     memcpy(a->out->id, a->p.id, CSQ_ID_BYTES);
     a->out->queues = a->p.count;
     for (i = 0; i < a->n; i++)
-        if (!a->targets[i].doubled) {
+        if (!a->targets[i].same) {
             a->out->refused += a->targets[i].status != APR_SUCCESS;
-            a->out->receivers +=
-                a->targets[i].status == APR_SUCCESS && a->targets[i].count;
+            a->out->receivers += a->targets[i].status == APR_SUCCESS
+                                 && (a->targets[i].count || a->targets[i].shares);
         }
 }
 

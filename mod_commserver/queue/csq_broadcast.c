@@ -27,7 +27,6 @@ typedef struct sending {
     csq_refused_fn *each;
     void *baton;
     csq_appended out;
-    int swept;
 } sending;
 
 static void refuse(sending *s, uint32_t client_number, apr_status_t status)
@@ -37,7 +36,8 @@ static void refuse(sending *s, uint32_t client_number, apr_status_t status)
 
     s->out.refused++;
     if (s->each)
-        s->each(s->baton, client ? csq_client_text(s->p.q, client, text) : text, status);
+        s->each(s->baton, client ? csq_client_text(s->p.q, client, text) : text,
+                status == CSQ_RETRY ? CSQ_BUSY : status);
 }
 
 /* ---- whom it reaches in this shard ------------------------------------------ */
@@ -59,6 +59,7 @@ static apr_status_t need_room(sending *s, uint32_t more)
     return APR_SUCCESS;
 }
 
+/* It is touched: expiry, which may make room for the next, must not forget it. */
 static void add_place(sending *s, uint32_t number, int copy)
 {
     csq_queue *queue = csq_queue_at(s->p.q, number);
@@ -68,10 +69,12 @@ static void add_place(sending *s, uint32_t number, int copy)
     if (!queue || !csq_place_is_there(&s->p, queue))
         return;
     rv = csq_place_judge_locked(&s->p, s->shard, &place);
-    if (rv == APR_SUCCESS)
-        s->p.places[s->p.count++] = place;
-    else
+    if (rv != APR_SUCCESS) {
         refuse(s, s->client, rv);
+        return;
+    }
+    csq_queue_touch(s->p.q, queue, s->p.now);
+    s->p.places[s->p.count++] = place;
 }
 
 /* Known devices, and the queue that waits for the first. */
@@ -233,16 +236,20 @@ static apr_status_t find_again(sending *s)
     return rv;
 }
 
-/* Take chunks for the places; those for whom there is no room are refused. */
+/* Take chunks for the places; those for whom there is no room are refused. The
+ * message is stored for one at least.
+ * @return CSQ_SEGMENT_FULL: for none                                         */
 static apr_status_t take(sending *s)
 {
     int first = !s->p.stored;
     csq_stored *stored;
-    apr_status_t rv;
+    apr_status_t rv = CSQ_SEGMENT_FULL;
 
-    while ((rv = csq_publishing_take_locked(&s->p, 0)) == CSQ_SEGMENT_FULL
-           && s->p.count > 0)
-        refuse(s, s->p.places[--s->p.count].target, rv);
+    while (rv == CSQ_SEGMENT_FULL && s->p.count > 0) {
+        rv = csq_publishing_take_locked(&s->p, 0);
+        if (rv == CSQ_SEGMENT_FULL)
+            refuse(s, s->p.places[--s->p.count].target, rv);
+    }
     if (rv != APR_SUCCESS || !first)
         return rv;
     stored = csq_stored_at(s->p.q, s->p.stored);
@@ -285,14 +292,15 @@ static apr_status_t serve_shard(sending *s)
     if (rv != APR_SUCCESS || s->p.count == 0)
         return rv;
     rv = take(s);
-    if (rv == CSQ_SEGMENT_FULL || s->p.count == 0)
+    if (rv == CSQ_SEGMENT_FULL)
         return APR_SUCCESS;
     return rv == APR_SUCCESS ? link_places(s) : rv;
 }
 
 /* ---- all of them ------------------------------------------------------------------ */
 
-/* Give up the hold; the last shard is still locked. */
+/* Give up the hold; the last shard is still locked. If it cannot be given up
+ * now a repair does, and all has been queued nevertheless.                   */
 static apr_status_t let_go(sending *s)
 {
     csq *q = s->p.q;
@@ -303,7 +311,7 @@ static apr_status_t let_go(sending *s)
     rv = csq_allocator_lock(q);
     if (rv != APR_SUCCESS) {
         csq_repair_want(q);
-        return rv;
+        return APR_SUCCESS;
     }
     rv = csq_message_unhold_locked(q, s->shard, s->p.stored);
     csq_allocator_unlock(q);

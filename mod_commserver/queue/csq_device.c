@@ -158,19 +158,32 @@ static int is_idle(const csq_queue *queue)
            && !queue->waiter;
 }
 
-apr_status_t csq_queue_room_locked(csq *q, unsigned shard, csq_client *client,
-                                   int may_forget)
+/* Make room with one that is worth nothing. */
+static apr_status_t forget_idle(csq *q, unsigned shard, csq_client *client,
+                                uint32_t number)
+{
+    apr_status_t rv;
+
+    client->memberships++; /* it stays, even if this was its last queue */
+    rv = csq_queue_forget_locked(q, shard, number);
+    client->memberships--;
+    return rv;
+}
+
+apr_status_t csq_queue_room_locked(csq *q, unsigned shard, uint32_t client_number,
+                                   uint32_t more, int may_forget)
 {
     uint32_t most = __atomic_load_n(&q->header->limits.max_devices, __ATOMIC_RELAXED);
-    uint32_t number = client->queues;
+    csq_client *client = csq_client_at(q, client_number);
+    uint32_t number = client ? client->queues : 0;
     uint32_t idle = 0;
-    uint32_t n = 0;
+    uint32_t n = more;
+    uint32_t steps = 0;
     csq_queue *queue;
-    apr_status_t rv;
 
     for (; number; number = queue->sibling) {
         queue = csq_queue_at(q, number);
-        if (!queue || n > q->chunk_count) {
+        if (!queue || steps++ > q->chunk_count) {
             csq_repair_want(q);
             return CSQ_DAMAGED;
         }
@@ -183,10 +196,7 @@ apr_status_t csq_queue_room_locked(csq *q, unsigned shard, csq_client *client,
         return APR_SUCCESS;
     if (!idle || !may_forget)
         return CSQ_DEVICES_FULL;
-    client->memberships++; /* it stays, even if this was its last queue */
-    rv = csq_queue_forget_locked(q, shard, idle);
-    client->memberships--;
-    return rv;
+    return forget_idle(q, shard, client, idle);
 }
 
 /* ---- the first poll of a device ------------------------------------------ */
@@ -247,8 +257,10 @@ static apr_status_t name_queue(joining *j)
     csq_queue *queue = csq_queue_at(j->q, j->waiting);
     csq_chunk *chunk;
     uint32_t number;
-    apr_status_t rv = take_chain(j->q, 1, &number);
+    apr_status_t rv = csq_queue_room_locked(j->q, j->shard, j->client, 0, 1);
 
+    if (rv == APR_SUCCESS)
+        rv = take_chain(j->q, 1, &number);
     if (rv != APR_SUCCESS)
         return rv;
     chunk = csq_chunk_at(j->q, number);
@@ -264,7 +276,7 @@ static apr_status_t make_own(joining *j)
 {
     csq *q = j->q;
     uint32_t chain;
-    apr_status_t rv = csq_queue_room_locked(q, j->shard, csq_client_at(q, j->client), 1);
+    apr_status_t rv = csq_queue_room_locked(q, j->shard, j->client, 0, 1);
 
     if (rv == APR_SUCCESS)
         rv = take_chain(q, csq_queue_chunks(j->name->device_len), &chain);
@@ -299,6 +311,16 @@ static apr_status_t join_queues(joining *j)
     return rv;
 }
 
+/* What waited for the first device becomes that of the device without a name,
+ * which counts from now on.                                                  */
+static apr_status_t need_room_for_own(joining *j)
+{
+    csq_queue *own = csq_queue_at(j->q, j->own);
+
+    return own->device_len ? APR_SUCCESS
+                           : csq_queue_room_locked(j->q, j->shard, j->client, 0, 1);
+}
+
 static apr_status_t join(joining *j)
 {
     apr_status_t rv = look_over(j);
@@ -309,7 +331,8 @@ static apr_status_t join(joining *j)
         return name_queue(j);
     if (!j->own)
         return make_own(j);
-    if (!j->known && j->waiting && j->waiting != j->own)
+    rv = need_room_for_own(j);
+    if (rv == APR_SUCCESS && !j->known && j->waiting && j->waiting != j->own)
         rv = join_queues(j);
     if (rv == APR_SUCCESS)
         set_known(csq_queue_at(j->q, j->own));
@@ -331,6 +354,8 @@ apr_status_t csq_queue_need_locked(csq *q, const csq_name *name, apr_time_t now,
     if (rv != APR_SUCCESS || (queue && (queue->flags & CSQ_QUEUE_KNOWN)))
         return rv;
     rv = join(&j);
-    *out_queue = j.own;
+    if (rv != APR_SUCCESS)
+        csq_client_tidy_locked(q, j.client);
+    *out_queue = rv == APR_SUCCESS ? j.own : 0;
     return rv;
 }

@@ -5,7 +5,7 @@
  *
  * The wheel says what to look at; what it looks at is judged by its exact
  * time. A fetch never hands out what has expired, whether the wheel has come
- * by or not, so the wheel may lag.
+ * by or not, so the wheel may lag. If the clock was set back the wheel is, too.
  *
  * A client that has a gap to hear of is kept until all that it missed would
  * have expired too (expiry gives no gap).
@@ -14,6 +14,7 @@
 #include "csq_private.h"
 
 #define NODES_AT_ONCE 256 /* per hold of a shard's lock                  */
+#define CLOCK_BACK    60  /* seconds that the wheel may be ahead of the clock */
 #define SWEEP_SHARD   1u  /* what the allocator guards needs one lock    */
 
 static uint32_t limit_of(const apr_uint32_t *limit)
@@ -224,6 +225,76 @@ static apr_status_t turn_one(csq *q, unsigned shard, uint32_t tick, apr_time_t n
     return rv;
 }
 
+/* ---- a clock that was set back ---------------------------------------------- */
+
+/* Callers that are late by seconds do no harm. */
+static int is_ahead(uint32_t tick, uint32_t second)
+{
+    return tick > second && tick - second > CLOCK_BACK;
+}
+
+/* What was noted of a time that has not come. */
+static void bound_times(csq *q, csq_queue *queue, apr_time_t now)
+{
+    uint32_t due = queue->due;
+
+    csq_queue_touch(q, queue, now);
+    if (due < queue->due)
+        queue->due = due;
+    if (queue->last_seen > csq_seconds(now))
+        queue->last_seen = csq_seconds(now);
+}
+
+/* Take all nodes out of a place. @return the list of them and those of before */
+static apr_status_t take_place(csq *q, unsigned shard, uint32_t place, uint32_t *list)
+{
+    uint32_t *first = &q->shards[shard].wheel[place];
+    apr_status_t rv = APR_SUCCESS;
+    csq_node *node;
+    uint32_t number;
+
+    while ((number = *first) != 0) {
+        node = csq_chunk_at(q, number);
+        rv = csq_wheel_remove_locked(q, shard, number);
+        if (rv != APR_SUCCESS)
+            break;
+        node->wheel_next = *list;
+        *list = number;
+    }
+    return rv;
+}
+
+/* The wheel would stand still until the clock comes by again: hang everything
+ * in anew.                                                                   */
+static apr_status_t turn_back(csq *q, unsigned shard, apr_time_t now)
+{
+    apr_status_t rv = APR_SUCCESS;
+    uint32_t second = csq_seconds(now);
+    uint32_t list = 0;
+    uint32_t number;
+    uint32_t place;
+    csq_node *node;
+
+    for (place = 0; place < CSQ_WHEEL_LEVELS * CSQ_WHEEL_PLACES && rv == APR_SUCCESS;
+         place++)
+        rv = take_place(q, shard, place, &list);
+    if (rv != APR_SUCCESS) {
+        csq_repair_want(q);
+        return rv;
+    }
+    __atomic_store_n(&q->shards[shard].tick, second ? second - 1 : 0, __ATOMIC_RELAXED);
+    for (number = list; number; number = list) {
+        node = csq_chunk_at(q, number);
+        list = node->wheel_next;
+        if (csq_queue_at(q, number))
+            bound_times(q, csq_queue_at(q, number), now);
+        csq_wheel_add_locked(q, shard, number, second_of(q, number));
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- turning the wheel --------------------------------------------------- */
+
 apr_status_t csq_expire_shard_locked(csq *q, unsigned shard, apr_time_t now,
                                      unsigned *budget)
 {
@@ -232,6 +303,8 @@ apr_status_t csq_expire_shard_locked(csq *q, unsigned shard, apr_time_t now,
     uint32_t tick;
     apr_status_t rv;
 
+    if (is_ahead(owner->tick, until) && (rv = turn_back(q, shard, now)) != APR_SUCCESS)
+        return rv;
     while (owner->tick < until) {
         if (*budget == 0)
             return APR_INCOMPLETE;
@@ -314,6 +387,7 @@ apr_status_t csq_expire(csq *q, apr_time_t now, unsigned budget)
 {
     int whole = budget >= q->chunk_count;
     uint32_t second = csq_seconds(now);
+    uint32_t tick;
     apr_status_t result = APR_SUCCESS;
     apr_status_t rv;
     unsigned shard;
@@ -322,7 +396,8 @@ apr_status_t csq_expire(csq *q, apr_time_t now, unsigned budget)
         || __atomic_exchange_n(&q->header->swept, second, __ATOMIC_RELAXED) != second)
         result = sweep_part(q, now, whole);
     for (shard = 0; shard < CSQ_SHARDS; shard++) {
-        if (__atomic_load_n(&q->shards[shard].tick, __ATOMIC_RELAXED) >= second)
+        tick = __atomic_load_n(&q->shards[shard].tick, __ATOMIC_RELAXED);
+        if (tick >= second && !is_ahead(tick, second))
             continue;
         rv = budget ? expire_shard(q, shard, now, &budget) : APR_INCOMPLETE;
         if (rv == CSQ_CLOSED || rv == CSQ_DAMAGED)

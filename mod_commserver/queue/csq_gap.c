@@ -130,10 +130,9 @@ void csq_gap_unknown_locked(csq *q, csq_queue *queue)
     if (!first)
         return;
     first->unknown = 1;
-    if (queue->next_sequence - 1 > queue->handed_out)
-        first->fresh_sequence = queue->next_sequence - 1;
-    else
-        first->handed_sequence = queue->next_sequence - 1;
+    if (queue->next_sequence - 1 <= queue->handed_out)
+        queue->next_sequence++; /* a cursor of before would hide it */
+    first->fresh_sequence = queue->next_sequence - 1;
 }
 
 apr_status_t csq_gap_clear_locked(csq *q, csq_queue *queue)

@@ -226,7 +226,7 @@ static apr_status_t need_free_place(changing *c, csq_group *group, uint32_t **ou
     return APR_SUCCESS;
 }
 
-/* A group that was made for a member who then could not be taken in. */
+/* A group without members goes. The allocator is locked. */
 static apr_status_t drop_empty_group(changing *c)
 {
     csq *q = c->q;
@@ -246,17 +246,24 @@ static apr_status_t drop_empty_group(changing *c)
             return CSQ_DAMAGED;
         }
     }
-    rv = csq_allocator_lock(q);
-    if (rv != APR_SUCCESS)
-        return rv;
     __atomic_store_n(link, group->hash_next, __ATOMIC_RELEASE);
     if (n)
         rv = csq_chunk_give_locked(q, group->members, n);
     group->kind = CSQ_KIND_FREE;
     if (rv == APR_SUCCESS)
         rv = csq_chunk_give_locked(q, c->group, csq_group_chunks(strings_of(group)));
-    csq_allocator_unlock(q);
     return rv;
+}
+
+/* It was made for a member who then could not be taken in. */
+static void drop_new_group(changing *c)
+{
+    if (csq_allocator_lock(c->q) != APR_SUCCESS) {
+        csq_repair_want(c->q);
+        return;
+    }
+    drop_empty_group(c);
+    csq_allocator_unlock(c->q);
 }
 
 static apr_status_t add_locked(changing *c)
@@ -278,7 +285,7 @@ static apr_status_t add_locked(changing *c)
         return rv;
     rv = need_free_place(c, group, &place);
     if (rv != APR_SUCCESS) {
-        drop_empty_group(c);
+        drop_new_group(c);
         return rv;
     }
     client = csq_client_at(c->q, c->client);
@@ -293,21 +300,8 @@ static apr_status_t add_locked(changing *c)
     return APR_SUCCESS;
 }
 
-/* A client that was made for its membership and has no queue goes. */
-static apr_status_t forget_client(changing *c)
-{
-    apr_status_t rv;
-
-    if (!csq_client_at(c->q, c->client))
-        return APR_SUCCESS;
-    rv = csq_allocator_lock(c->q);
-    if (rv != APR_SUCCESS)
-        return rv;
-    rv = csq_client_forget_locked(c->q, c->client);
-    csq_allocator_unlock(c->q);
-    return rv;
-}
-
+/* The group goes with its last member, a client with the last that it is for:
+ * so the allocator is locked first, and nothing is left half done.           */
 static apr_status_t remove_locked(changing *c)
 {
     csq_group *group;
@@ -322,14 +316,19 @@ static apr_status_t remove_locked(changing *c)
         return rv;
     group = csq_group_at(c->q, c->group);
     rv = find_member(c->q, group, c->client, &place);
+    if (rv == APR_SUCCESS && place)
+        rv = csq_allocator_lock(c->q);
     if (rv != APR_SUCCESS || !place)
         return rv;
     __atomic_store_n(place, 0, __ATOMIC_RELEASE);
     group->count--;
     client->memberships--;
     c->changed = 1;
-    drop_empty_group(c);
-    return APR_SUCCESS;
+    rv = drop_empty_group(c);
+    if (rv == APR_SUCCESS)
+        rv = csq_client_forget_locked(c->q, c->client);
+    csq_allocator_unlock(c->q);
+    return rv;
 }
 
 static apr_status_t change_once(changing *c, int add)
@@ -340,8 +339,8 @@ static apr_status_t change_once(changing *c, int add)
     if (rv != APR_SUCCESS)
         return rv;
     rv = add ? add_locked(c) : remove_locked(c);
-    if (!add || rv != APR_SUCCESS)
-        forget_client(c);
+    if (add && rv != APR_SUCCESS)
+        csq_client_tidy_locked(c->q, c->client);
     csq_unlock(c->q, set);
     return rv;
 }

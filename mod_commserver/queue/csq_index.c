@@ -272,3 +272,17 @@ apr_status_t csq_client_forget_locked(csq *q, uint32_t number)
     return csq_chunk_give_locked(
         q, number, csq_client_chunks(client->realm_len, client->client_len));
 }
+
+void csq_client_tidy_locked(csq *q, uint32_t number)
+{
+    csq_client *client = csq_client_at(q, number);
+
+    if (!client || client->queues || client->memberships)
+        return;
+    if (csq_allocator_lock(q) != APR_SUCCESS) {
+        csq_repair_want(q);
+        return;
+    }
+    csq_client_forget_locked(q, number);
+    csq_allocator_unlock(q);
+}

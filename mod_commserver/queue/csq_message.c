@@ -210,7 +210,7 @@ static apr_status_t need_receipt(asking *a)
         return rv;
     origin->refs++;
     csq_receipt_make_locked(q, number, a->key->id, stored->entry.body, a->info->queues,
-                            csq_wheel_second(csq_stored_expires(stored)) + 3600);
+                            csq_receipt_until(csq_stored_expires(stored)));
     receipt = csq_receipt_at(q, number);
     receipt->confirmed = 1;
     receipt->changes = a->info->changes;
@@ -256,6 +256,26 @@ static apr_status_t wait_for_it(asking *a, csq_waiter waiter)
 
 /* ---- with all locks --------------------------------------------------------------- */
 
+static void release_all(csq *q)
+{
+    unsigned shard;
+
+    for (shard = 0; shard < CSQ_SHARDS; shard++)
+        csq_release_locked(q, shard);
+}
+
+/* What has left its queue, but was not freed, has not been counted. */
+static apr_status_t settle(csq *q)
+{
+    unsigned shard;
+
+    release_all(q);
+    for (shard = 0; shard < CSQ_SHARDS; shard++)
+        if (q->shards[shard].release)
+            return csq_repair_wanted(q) ? CSQ_RETRY : CSQ_BUSY;
+    return APR_SUCCESS;
+}
+
 static apr_status_t lock_with(csq *q, uint32_t set)
 {
     apr_status_t rv = CSQ_RETRY;
@@ -265,7 +285,9 @@ static apr_status_t lock_with(csq *q, uint32_t set)
         rv = csq_lock(q, set);
         if (rv != APR_SUCCESS)
             return rv;
-        rv = csq_allocator_lock(q);
+        rv = set == CSQ_ALL_SHARDS ? settle(q) : APR_SUCCESS;
+        if (rv == APR_SUCCESS)
+            rv = csq_allocator_lock(q);
         if (rv != APR_SUCCESS)
             csq_unlock(q, set);
     }
@@ -352,14 +374,6 @@ static apr_status_t remove_all(asking *a)
         rv = remove_entry(a, number);
     }
     return rv;
-}
-
-static void release_all(csq *q)
-{
-    unsigned shard;
-
-    for (shard = 0; shard < CSQ_SHARDS; shard++)
-        csq_release_locked(q, shard);
 }
 
 static void conclude_withdrawn(csq_message_info *info, int counted)

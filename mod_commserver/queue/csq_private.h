@@ -314,6 +314,9 @@ apr_status_t csq_client_make_locked(csq *q, const csq_name *name, uint32_t chain
 apr_status_t csq_client_need_locked(csq *q, const csq_name *name, uint32_t *out_client);
 /** Forget it if it has no queue and is in no group. Allocator locked. */
 apr_status_t csq_client_forget_locked(csq *q, uint32_t number);
+/** The same for a client that was made for what then failed. A shard locked, the
+ *  allocator not; if it is busy the client goes with a repair. */
+void csq_client_tidy_locked(csq *q, uint32_t number);
 /** The name of a client, with a NUL, for people. @return `buf` */
 const char *csq_client_text(csq *q, csq_client *client, char buf[CSQ_CLIENT_MAX + 1]);
 /** Is it of this realm? */
@@ -343,11 +346,12 @@ apr_status_t csq_queue_make(csq *q, uint32_t chain, const csq_name *name,
  *  CSQ_DAMAGED. */
 apr_status_t csq_queue_link_locked(csq *q, unsigned shard, uint32_t client_number,
                                    uint32_t number);
-/** Is there room for another device?
+/** Is there room for another device of a client (0: a new one)?
+ *  @param more        so many are about to be made besides
  *  @param may_forget  one that never polled and has nothing makes room
  *  @return APR_SUCCESS, CSQ_DEVICES_FULL, CSQ_BUSY, CSQ_RETRY, CSQ_DAMAGED */
-apr_status_t csq_queue_room_locked(csq *q, unsigned shard, csq_client *client,
-                                   int may_forget);
+apr_status_t csq_queue_room_locked(csq *q, unsigned shard, uint32_t client_number,
+                                   uint32_t more, int may_forget);
 /** The queue that a poll of this device reads: from now on it is known, and has
  *  what waited for the first device. CSQ_CLIENTS_FULL, CSQ_DEVICES_FULL,
  *  CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_RETRY, CSQ_DAMAGED. */
@@ -490,6 +494,8 @@ apr_status_t csq_receipt_find_locked(csq *q, const unsigned char *id,
 /** Fill a RECEIPT in a chunk and hang it in. The origin is held already. */
 void csq_receipt_make_locked(csq *q, uint32_t number, const unsigned char *id,
                              uint32_t origin, uint32_t receivers, uint32_t until);
+/** Second from which that of a message which expires then (ms) may go. */
+uint32_t csq_receipt_until(uint64_t expires);
 /** Note that it has changed and ring who waits. */
 void csq_receipt_changed_locked(csq *q, csq_receipt *receipt, csq_ring_set *rings);
 /** Forget those whose time is over, in a part of the table.

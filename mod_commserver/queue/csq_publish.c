@@ -9,8 +9,7 @@
 #include "cs_compat.h"
 #include "csq_publish.h"
 
-#define EXPIRE_BUDGET  20000 /* nodes to look at when a queue is full       */
-#define RECEIPT_LONGER 3600  /* seconds beyond the life of the message      */
+#define EXPIRE_BUDGET 20000 /* nodes to look at when a queue is full       */
 
 /* ---- what is asked for -------------------------------------------------- */
 
@@ -101,13 +100,23 @@ int csq_place_is_there(const csq_publishing *p, const csq_queue *queue)
            || csq_waiter_alive(p->q, queue->waiter);
 }
 
+/* The message that a place's message takes the place of; NULL: none, or it has
+ * left since it was found: it expired while room was made for another place. */
+static csq_stored *old_of(const csq_publishing *p, const csq_place *place)
+{
+    csq_entry *old = place->old ? csq_entry_at(p->q, place->old) : NULL;
+    uint32_t message;
+
+    if (!old || old->linked != 1 || old->queue != place->queue)
+        return NULL;
+    return csq_entry_stored(p->q, place->old, old, &message);
+}
+
 /* What leaves for it is gone already. */
 static int has_room(const csq_publishing *p, const csq_place *place,
                     const csq_queue *queue)
 {
-    csq_entry *old = place->old ? csq_entry_at(p->q, place->old) : NULL;
-    uint32_t message;
-    csq_stored *stored = old ? csq_entry_stored(p->q, place->old, old, &message) : NULL;
+    csq_stored *stored = old_of(p, place);
 
     return queue->count - (stored != NULL) < p->limits.max_queue
            && queue->bytes - (stored ? stored->len : 0) + p->message->len
@@ -213,7 +222,7 @@ static void make_link(csq_publishing *p, uint32_t number)
 static apr_status_t make_receipt(csq_publishing *p)
 {
     uint32_t number = csq_chain_cut(p->q, &p->chain, 1);
-    uint32_t until = csq_wheel_second(p->expires) + RECEIPT_LONGER;
+    uint32_t until = csq_receipt_until(p->expires);
     csq_origin *origin = csq_origin_at(p->q, p->origin_number);
 
     if (!number || !origin)
@@ -322,29 +331,36 @@ apr_status_t csq_publishing_write(csq_publishing *p)
 
 /* ---- nothing is refused from here on -------------------------------------- */
 
+/* The first of a queue leaves, with a gap. */
+static apr_status_t drop_first(csq *q, unsigned shard, csq_queue *queue)
+{
+    csq_entry *entry = csq_entry_at(q, queue->head);
+    uint32_t message;
+    csq_stored *stored = entry ? csq_entry_stored(q, queue->head, entry, &message) : NULL;
+    apr_status_t rv;
+
+    if (!stored)
+        return CSQ_DAMAGED;
+    rv = csq_gap_add_locked(q, queue, entry, stored->entry.body);
+    if (rv == APR_SUCCESS)
+        rv = csq_entry_remove_locked(q, shard, queue, queue->head, CSQ_FATE_DROPPED);
+    CSQ_ADD(q->shards[shard].dropped, 1);
+    return rv;
+}
+
 static apr_status_t drop_oldest(csq_publishing *p, unsigned shard, const csq_place *place)
 {
     csq *q = p->q;
     csq_queue *queue = csq_queue_at(q, place->queue);
-    csq_entry *entry;
-    csq_stored *stored;
-    uint32_t message;
     apr_status_t rv = APR_SUCCESS;
 
     if (!queue)
         return CSQ_DAMAGED;
     while (rv == APR_SUCCESS && queue->head && queue->gap && !has_room(p, place, queue)) {
         if (queue->head == place->old)
-            return csq_entry_remove_locked(q, shard, queue, place->old,
-                                           CSQ_FATE_REPLACED);
-        entry = csq_entry_at(q, queue->head);
-        stored = entry ? csq_entry_stored(q, queue->head, entry, &message) : NULL;
-        if (!stored)
-            return CSQ_DAMAGED;
-        rv = csq_gap_add_locked(q, queue, entry, stored->entry.body);
-        if (rv == APR_SUCCESS)
-            rv = csq_entry_remove_locked(q, shard, queue, queue->head, CSQ_FATE_DROPPED);
-        CSQ_ADD(q->shards[shard].dropped, 1);
+            rv = csq_entry_remove_locked(q, shard, queue, place->old, CSQ_FATE_REPLACED);
+        else
+            rv = drop_first(q, shard, queue);
     }
     return rv;
 }

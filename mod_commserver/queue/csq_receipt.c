@@ -8,6 +8,13 @@
 #include "cs_compat.h"
 #include "csq_private.h"
 
+#define LONGER 3600 /* seconds beyond the life of the message      */
+
+uint32_t csq_receipt_until(uint64_t expires)
+{
+    return csq_wheel_second(expires + LONGER * 1000);
+}
+
 static uint32_t *bucket_of(csq *q, const unsigned char *id)
 {
     uint64_t hash = csq_hash(q, 1, (const char *)id, CSQ_ID_BYTES);

@@ -228,6 +228,37 @@ START_TEST(a_device_that_is_not_known_has_no_state)
 }
 END_TEST
 
+/* What waited while it was away was dropped, and the rest has expired. */
+START_TEST(a_device_that_comes_back_is_told_what_others_missed)
+{
+    csq_message message = message_of("1");
+    const csq_gap *gaps;
+    csq_cursor cursor;
+    apr_uint32_t n;
+
+    fx.limits.overflow = CSQ_OVERFLOW_DROP_OLDEST;
+    fx.limits.max_queue = 1;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    ck_status(read_as("alice", "phone", NULL, CSQ_VERY_LOW, 10), CSQ_EMPTY);
+    ck_ok(append(&message, "alice", NULL));
+    ck_ok(read_as("alice", "phone", NULL, CSQ_VERY_LOW, 10));
+    cursor = cursor_now();
+    ck_status(read_as("alice", "phone", &cursor, CSQ_VERY_LOW, 10), CSQ_EMPTY);
+    fx.now += (fx.limits.device_expiry + 1) * SECOND;
+    ck_ok(csq_expire(fx.q, fx.now, 100000));
+    message = message_of("2");
+    message.expires = fx.now + 10 * SECOND;
+    ck_ok(append(&message, "alice", NULL));
+    ck_ok(append(&message, "alice", NULL));
+    fx.now += 20 * SECOND;
+    ck_ok(csq_expire(fx.q, fx.now, 100000));
+    ck_ok(read_as("alice", "phone", &cursor, CSQ_VERY_LOW, 10));
+    ck_assert_int_eq(csq_batch_gap(fx.batch, &gaps, &n), 1);
+    cursor = cursor_now();
+    ck_status(read_as("alice", "phone", &cursor, CSQ_VERY_LOW, 10), CSQ_EMPTY);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("csq_devices");
@@ -245,6 +276,7 @@ int main(void)
     tcase_add_test(tc, devices_are_limited);
     tcase_add_test(tc, a_device_that_is_full_never_refuses);
     tcase_add_test(tc, a_device_that_stays_away_goes_and_is_told_when_it_comes_back);
+    tcase_add_test(tc, a_device_that_comes_back_is_told_what_others_missed);
     tcase_add_test(tc, a_device_that_is_not_known_has_no_state);
     tcase_add_test(tc, a_full_segment_can_still_be_emptied);
     tcase_add_test(tc, a_client_that_only_polls_is_forgotten_sooner);

@@ -205,6 +205,29 @@ START_TEST(a_client_with_a_gap_is_kept_until_the_gap_is_moot)
 }
 END_TEST
 
+/* For a moment it was next year. */
+START_TEST(a_clock_that_was_wrong_for_a_moment_stops_nothing)
+{
+    apr_time_t right = fx.now;
+
+    ck_ok(put_full("orders", "alice", "long", right + 2 * 366 * 86400 * SECOND));
+    ck_ok(csq_expire(fx.q, right + 366 * 86400 * SECOND, 100000));
+    ck_status(get("bob", NULL), CSQ_EMPTY);
+    ck_ok(csq_expire(fx.q, fx.now, 100000));
+    ck_ok(put_full("orders", "alice", "short", fx.now + 10 * SECOND));
+    fixture_audit();
+    fx.now += 20 * SECOND;
+    ck_ok(csq_expire(fx.q, fx.now, 100000));
+    ck_assert_uint_eq(stats_now().queued, 1);
+    ck_assert_uint_eq(stats_now().expired, 1);
+    fx.now += 700 * SECOND;
+    ck_ok(csq_expire(fx.q, fx.now, 100000));
+    ck_assert_uint_eq(stats_now().clients, 1);
+    ck_ok(get("alice", NULL));
+    ck_assert_str_eq(texts(), "long");
+}
+END_TEST
+
 START_TEST(places_of_the_wheel_come_up_at_their_second)
 {
     ck_assert_uint_eq(csq_wheel_place(1000, 1000), 1000 % 64);
@@ -239,6 +262,7 @@ int main(void)
     tcase_add_test(tc, clients_are_forgotten_after_their_queue_was_empty_for_long);
     tcase_add_test(tc, who_waits_is_not_forgotten_unless_the_process_is_gone);
     tcase_add_test(tc, a_client_with_a_gap_is_kept_until_the_gap_is_moot);
+    tcase_add_test(tc, a_clock_that_was_wrong_for_a_moment_stops_nothing);
     tcase_add_test(tc, places_of_the_wheel_come_up_at_their_second);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

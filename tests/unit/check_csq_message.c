@@ -371,6 +371,23 @@ START_TEST(ids_have_one_text)
 }
 END_TEST
 
+START_TEST(a_receipt_of_a_message_without_an_end_stays)
+{
+    csq_message message = message_of("one");
+    csq_cursor cursor;
+
+    message.receipt = 1;
+    message.expires = fx.now + UINT32_MAX * SECOND;
+    ck_ok(append(&message, "alice", NULL));
+    ck_ok(get("alice", NULL));
+    cursor = cursor_now();
+    ck_status(acknowledge("alice", &cursor), CSQ_EMPTY);
+    ck_ok(csq_expire(fx.q, fx.now, 100000));
+    ck_ok(csq_message_acknowledged(fx.q, "realm", &fx.appended.id, 1));
+    ck_assert_str_eq(state_of(fx.appended.id), "acknowledged");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("csq_message");
@@ -393,6 +410,7 @@ int main(void)
     tcase_add_loop_test(tc, a_second_who_waits_takes_over, 0, 2);
     tcase_add_test(tc, who_knows_an_older_state_is_answered_at_once);
     tcase_add_test(tc, receipts_go_when_their_time_is_over);
+    tcase_add_test(tc, a_receipt_of_a_message_without_an_end_stays);
     tcase_add_test(tc, many_messages_are_remembered_for_a_while);
     tcase_add_test(tc, ids_have_one_text);
     suite_add_tcase(suite, tc);
