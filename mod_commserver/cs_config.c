@@ -10,6 +10,7 @@
 #include "cs_config.h"
 #include "cs_directives.h"
 #include "cs_origin.h"
+#include "cs_setting.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -43,165 +44,60 @@ APLOG_USE_MODULE(commserver);
 
 /* ---- one row a number -------------------------------------------------- */
 
-typedef enum { SETTING_COUNT, SETTING_SIZE, SETTING_SECONDS } setting_kind;
-
-typedef struct setting {
-    const char *name;
-    const char *range;      /* how the error message says what is allowed    */
-    apr_size_t offset;      /* of an apr_int64_t                             */
-    apr_int64_t min, max;
-    setting_kind kind;
-    int global;             /* kept in the main server's cs_config_server    */
-} setting;
-
 #define GLOBAL(member) offsetof(cs_config_server, member)
 #define LOCAL(member)  offsetof(cs_config_dir, member)
 #define KB ((apr_int64_t)1024)
 #define MB (1024 * KB)
 #define GB (1024 * MB)
 
-static const setting segment_size = {
-    CS_SEGMENT_SIZE, "1M to 256G", GLOBAL(segment_size), MB, 256 * GB, SETTING_SIZE, 1 };
-static const setting max_message = {
-    CS_MAX_MESSAGE, "1 to 1G", GLOBAL(max_message), 1, GB, SETTING_SIZE, 1 };
-static const setting max_queue = {
+static const cs_setting segment_size = {
+    CS_SEGMENT_SIZE, "1M to 256G", GLOBAL(segment_size), MB, 256 * GB,
+    CS_SETTING_SIZE, 1 };
+static const cs_setting max_message = {
+    CS_MAX_MESSAGE, "1 to 1G", GLOBAL(max_message), 1, GB, CS_SETTING_SIZE, 1 };
+static const cs_setting max_queue = {
     CS_MAX_QUEUE, "1 to 100000000", GLOBAL(max_queue), 1, 100000000,
-    SETTING_COUNT, 1 };
-static const setting max_queue_bytes = {
+    CS_SETTING_COUNT, 1 };
+static const cs_setting max_queue_bytes = {
     CS_MAX_QUEUE_BYTES, "1 to 256G", GLOBAL(max_queue_bytes), 1, 256 * GB,
-    SETTING_SIZE, 1 };
-static const setting max_clients = {
+    CS_SETTING_SIZE, 1 };
+static const cs_setting max_clients = {
     CS_MAX_CLIENTS, "1 to 100000000", GLOBAL(max_clients), 1, 100000000,
-    SETTING_COUNT, 1 };
-static const setting client_expiry = {
+    CS_SETTING_COUNT, 1 };
+static const cs_setting client_expiry = {
     CS_CLIENT_EXPIRY, "1 second to 3650 days", GLOBAL(client_expiry), 1,
-    (apr_int64_t)3650 * DAY, SETTING_SECONDS, 1 };
-static const setting device_expiry = {
+    (apr_int64_t)3650 * DAY, CS_SETTING_SECONDS, 1 };
+static const cs_setting device_expiry = {
     CS_DEVICE_EXPIRY, "1 second to 3650 days", GLOBAL(device_expiry), 1,
-    (apr_int64_t)3650 * DAY, SETTING_SECONDS, 1 };
-static const setting max_devices = {
-    CS_MAX_DEVICES, "1 to 64", GLOBAL(max_devices), 1, CSQ_DEVICES_MAX, SETTING_COUNT,
+    (apr_int64_t)3650 * DAY, CS_SETTING_SECONDS, 1 };
+static const cs_setting max_devices = {
+    CS_MAX_DEVICES, "1 to 64", GLOBAL(max_devices), 1, CSQ_DEVICES_MAX, CS_SETTING_COUNT,
     1 };
-static const setting blocking_polls = {
+static const cs_setting blocking_polls = {
     CS_BLOCKING_POLLS, "0 to 100000", GLOBAL(blocking_polls), 0, 100000,
-    SETTING_COUNT, 1 };
-static const setting max_parked = {
-    CS_MAX_PARKED, "0 to 10000000", GLOBAL(max_parked), 0, 10000000, SETTING_COUNT, 1 };
-static const setting max_event_threads = {
+    CS_SETTING_COUNT, 1 };
+static const cs_setting max_parked = {
+    CS_MAX_PARKED, "0 to 10000000", GLOBAL(max_parked), 0, 10000000,
+    CS_SETTING_COUNT, 1 };
+static const cs_setting max_event_threads = {
     CS_MAX_EVENT_THREADS, "2 to 64", GLOBAL(max_event_threads), 2, 64,
-    SETTING_COUNT, 1 };
-static const setting ttl = {
+    CS_SETTING_COUNT, 1 };
+static const cs_setting ttl = {
     CS_TTL, "1 second to 3650 days", LOCAL(ttl), 1, (apr_int64_t)3650 * DAY,
-    SETTING_SECONDS, 0 };
-static const setting max_ttl = {
+    CS_SETTING_SECONDS, 0 };
+static const cs_setting max_ttl = {
     CS_MAX_TTL, "1 second to 3650 days", LOCAL(max_ttl), 1, (apr_int64_t)3650 * DAY,
-    SETTING_SECONDS, 0 };
-static const setting idempotency_window = {
+    CS_SETTING_SECONDS, 0 };
+static const cs_setting idempotency_window = {
     CS_IDEMPOTENCY_WINDOW, "1 second to 7 days", LOCAL(idempotency_window), 1, 7 * DAY,
-    SETTING_SECONDS, 0 };
-static const setting max_wait = {
-    CS_MAX_WAIT, "0 seconds to 1 hour", LOCAL(max_wait), 0, 3600, SETTING_SECONDS, 0 };
-static const setting max_stream = {
-    CS_MAX_STREAM, "0 seconds to 1 day", LOCAL(max_stream), 0, DAY, SETTING_SECONDS, 0 };
-static const setting max_batch = {
-    CS_MAX_BATCH, "1K to 1G", LOCAL(max_batch), KB, GB, SETTING_SIZE, 0 };
-
-static apr_status_t parse_number(const char *text, const char **out_end,
-                                 apr_int64_t *out_value)
-{
-    char *end;
-
-    if (!apr_isdigit(*text))
-        return APR_EINVAL;
-    errno = 0;
-    *out_value = apr_strtoi64(text, &end, 10);
-    *out_end = end;
-    return errno ? APR_EINVAL : APR_SUCCESS;
-}
-
-static apr_status_t parse_size(const char *text, apr_int64_t *out_value)
-{
-    const char *end;
-    apr_int64_t unit = 1;
-
-    if (parse_number(text, &end, out_value) != APR_SUCCESS)
-        return APR_EINVAL;
-    switch (apr_toupper(*end)) {
-    case 'G':
-        unit = GB;
-        break;
-    case 'M':
-        unit = MB;
-        break;
-    case 'K':
-        unit = KB;
-        break;
-    case '\0':
-        return APR_SUCCESS;
-    default:
-        return APR_EINVAL;
-    }
-    if (end[1] || *out_value > APR_INT64_MAX / unit)
-        return APR_EINVAL;
-    *out_value *= unit;
-    return APR_SUCCESS;
-}
-
-static apr_status_t parse_seconds(const char *text, apr_int64_t *out_value)
-{
-    apr_interval_time_t interval;
-
-    if (!apr_isdigit(*text)
-        || ap_timeout_parameter_parse(text, &interval, "s") != APR_SUCCESS
-        || interval % APR_USEC_PER_SEC)
-        return APR_EINVAL;
-    *out_value = apr_time_sec(interval);
-    return APR_SUCCESS;
-}
-
-static apr_status_t parse_count(const char *text, apr_int64_t *out_value)
-{
-    const char *end;
-
-    if (parse_number(text, &end, out_value) != APR_SUCCESS || *end)
-        return APR_EINVAL;
-    return APR_SUCCESS;
-}
-
-static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
-{
-    static const char *const words[] = {
-        "a number from", "a size in bytes, or with K, M or G, from",
-        "a time in seconds, or with s, mi or h, from" };
-    const setting *row = cmd->info;
-    apr_int64_t value;
-    apr_status_t rv;
-    char *place;
-
-    if (row->global) {
-        const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-
-        if (error)
-            return error;
-    }
-    switch (row->kind) {
-    case SETTING_SIZE:
-        rv = parse_size(arg, &value);
-        break;
-    case SETTING_SECONDS:
-        rv = parse_seconds(arg, &value);
-        break;
-    default:
-        rv = parse_count(arg, &value);
-    }
-    if (rv != APR_SUCCESS || value < row->min || value > row->max) {
-        return apr_psprintf(cmd->pool, "%s must be %s %s, not '%s'", row->name,
-                            words[row->kind], row->range, arg);
-    }
-    place = row->global ? (char *)cs_config_server_get(cmd->server) : dir;
-    *(apr_int64_t *)(void *)(place + row->offset) = value;
-    return NULL;
-}
+    CS_SETTING_SECONDS, 0 };
+static const cs_setting max_wait = {
+    CS_MAX_WAIT, "0 seconds to 1 hour", LOCAL(max_wait), 0, 3600, CS_SETTING_SECONDS, 0 };
+static const cs_setting max_stream = {
+    CS_MAX_STREAM, "0 seconds to 1 day", LOCAL(max_stream), 0, DAY,
+    CS_SETTING_SECONDS, 0 };
+static const cs_setting max_batch = {
+    CS_MAX_BATCH, "1K to 1G", LOCAL(max_batch), KB, GB, CS_SETTING_SIZE, 0 };
 
 /* ---- the other directives ---------------------------------------------- */
 
@@ -232,6 +128,9 @@ static const char *set_expression(cmd_parms *cmd, void *dir, const char *arg)
         return apr_psprintf(cmd->pool, "%s must be a string expression such as "
                             "%%{REMOTE_USER}: %s", cmd->cmd->name, error);
     }
+    if (!ap_cstr_casecmpn(arg, "local:", 6))
+        return apr_psprintf(cmd->pool, "%s must not begin with 'local:', which is for "
+                            "processes of this machine: '%s'", cmd->cmd->name, arg);
     *(const ap_expr_info_t **)(void *)((char *)dir + (apr_size_t)cmd->info) = expression;
     return NULL;
 }
@@ -313,7 +212,7 @@ static const char *set_direct(cmd_parms *cmd, void *dir, int on)
 #define ANYWHERE (RSRC_CONF | ACCESS_CONF)
 /* A number: its setting is the info of the row.                             */
 #define ROW(name, setting, where, text)                                       \
-    AP_INIT_TAKE1(name, set_number, (void *)&(setting), where, text)
+    AP_INIT_TAKE1(name, cs_setting_set, (void *)&(setting), where, text)
 
 const command_rec cs_config_commands[] = {
     AP_INIT_ITERATE(CS_ALLOW_ORIGIN, set_origin, NULL, ANYWHERE,

@@ -60,6 +60,7 @@ static const struct {
       "CommServerAllowOrigin must be none or origins such as" },
     { "CommServerAllowOrigin null", "not 'null'" },
     { "CommServerAllowOrigin http://x none", "none stands alone" },
+    { "CommServerSender \"local:x\"", "must not begin with 'local:'" },
     { "CommServerAllowOrigin none http://x", "none stands alone" },
     { "CommServerAllowOrigin https://a.example/", "not 'https://a.example/'" },
     { "CommServerClient \"%{FOO\"", "CommServerClient must be a string expression" },
