@@ -10,6 +10,7 @@
 #include "cc_compat.h"
 #include "cc_inbox_private.h"
 #include "cc_log.h"
+#include "cc_time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -223,7 +224,9 @@ cc_status cc_inbox_open(const char *path, int64_t now, cc_inbox **out_inbox,
         if (status == CC_OK)
             status = try_open(path, out_inbox, detail, sizeof(detail));
     }
-    if (status != CC_OK && *out_error == NULL)
+    if (status == CC_OK)
+        (*out_inbox)->path = cc_copy(path);
+    else if (*out_error == NULL)
         *out_error = format_error(path, describe(status, detail));
     return status;
 }
@@ -254,6 +257,9 @@ void cc_inbox_close(cc_inbox *inbox)
     for (i = 0; i < CC_SQL_COUNT; i++)
         sqlite3_finalize(inbox->statements[i]);
     sqlite3_close(inbox->db);
+    if (inbox->is_unsound && inbox->path != NULL)
+        set_aside(inbox->path, cc_time_now(), inbox->error);
+    free(inbox->path);
     cc_run_forget(inbox);
     free(inbox->runs.list);
     cc_seen_close(inbox);

@@ -182,6 +182,8 @@ struct cc_inbox {
     cc_usage usage;            /* of each application                         */
     cc_runs runs;              /* of the transaction                          */
     cc_fresh fresh;            /* ids not sorted into the table yet           */
+    char *path;                /* NULL: it is only looked at                  */
+    int is_unsound;            /* rows were found that nobody wrote so        */
     char error[256];
 };
 

@@ -54,6 +54,7 @@ cc_status cc_run_damaged(cc_inbox *inbox)
 {
     snprintf(inbox->error, sizeof(inbox->error),
              "messages in it are not as the agent writes them");
+    inbox->is_unsound = 1;
     return CC_DAMAGED;
 }
 

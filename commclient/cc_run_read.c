@@ -53,7 +53,7 @@ static cc_status hand_out(cc_inbox *inbox, const char *app, cc_stored *stored, l
 
     if (status != CC_OK)
         return status;
-    if (stored->due - l->now > CC_DELAY_MAX * (int64_t)1000)
+    if (stored->due > l->now + CC_DELAY_MAX * (int64_t)1000)
         stored->due = 0;
     l->each(l->baton, stored);
     l->count++;

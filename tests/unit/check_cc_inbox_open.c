@@ -174,6 +174,11 @@ START_TEST(rows_nobody_wrote_are_found_damaged)
     inbox_open_again();
     ck_assert_int_eq(cc_inbox_load(inbox, "orders", 0, NOW, 9, 99, ignore_loaded, NULL),
                      CC_DAMAGED);
+    ck_assert_uint_eq(count_set_aside(), 0);
+    inbox_reopen();
+    ck_assert_uint_eq(count_set_aside(), 1);
+    ck_assert_int_eq(inbox_add("b"), CC_OK);
+    ck_assert_str_eq(inbox_load(0, 9).ids, "b");
 }
 END_TEST
 
