@@ -36,6 +36,7 @@ typedef struct cc_outgoing {
     char *ref;                   /* NULL: none                              */
     cc_publication *publication; /* NULL: it is committed                   */
     ending *ending;              /* NULL: not finished                      */
+    cc_lane *lane;               /* NULL: finished                          */
     int64_t seq;
     int64_t expires; /* ms since 1970; 0: never                              */
     size_t size;     /* of the body                                          */
@@ -87,7 +88,7 @@ static cc_lane *get_lane(cc_outbox *o, const char *server, const char *app)
 
 static void release_lane(cc_outbox *o, cc_lane *lane)
 {
-    if (lane->busy || !TAILQ_EMPTY(&lane->messages))
+    if (lane->busy || lane->count > 0)
         return;
     TAILQ_REMOVE(&o->lanes, lane, link);
     free(lane);
@@ -95,8 +96,25 @@ static void release_lane(cc_outbox *o, cc_lane *lane)
 
 static void count_message(cc_outbox *o, const cc_outgoing *m, int direction)
 {
+    int64_t bytes = direction * ((int64_t)m->size + CC_SPOOL_MESSAGE_COST);
+
     o->usage.messages += direction;
-    o->usage.bytes += direction * ((int64_t)m->size + CC_SPOOL_MESSAGE_COST);
+    o->usage.bytes += bytes;
+    m->lane->count += direction;
+    m->lane->bytes += bytes;
+}
+
+/* Before it goes into a lane, and the lane is kept for it. */
+static void put_in_lane(cc_outbox *o, cc_outgoing *m, const char *server, const char *app)
+{
+    m->lane = get_lane(o, server, app);
+    count_message(o, m, 1);
+}
+
+static void take_from_lane(cc_outbox *o, cc_outgoing *m)
+{
+    count_message(o, m, -1);
+    m->lane = NULL;
 }
 
 static void call_watchers(cc_outbox *o, const char *server)
@@ -208,10 +226,13 @@ static ending *end_with(cc_outgoing *m, cc_command_error error, const char *deta
 static void give_up_incoming(cc_outbox *o)
 {
     cc_outgoing *m;
+    cc_lane *lane;
 
     while ((m = TAILQ_FIRST(&o->incoming)) != NULL) {
+        lane = m->lane;
         TAILQ_REMOVE(&o->incoming, m, link);
-        count_message(o, m, -1);
+        take_from_lane(o, m);
+        release_lane(o, lane);
         end_with(m, CC_ERROR_STORAGE, "");
         tell(m);
         free_outgoing(m);
@@ -221,17 +242,15 @@ static void give_up_incoming(cc_outbox *o)
 static void begin_waiting(cc_outbox *o)
 {
     cc_outgoing *m;
-    cc_lane *lane;
 
     while ((m = TAILQ_FIRST(&o->incoming)) != NULL) {
         TAILQ_REMOVE(&o->incoming, m, link);
         tell(m);
-        lane = get_lane(o, m->publication->server, m->publication->app);
         cc_publication_clear(m->publication);
         free(m->publication);
         m->publication = NULL;
-        TAILQ_INSERT_TAIL(&lane->messages, m, link);
-        call_watchers(o, lane->server);
+        TAILQ_INSERT_TAIL(&m->lane->messages, m, link);
+        call_watchers(o, m->lane->server);
     }
 }
 
@@ -277,7 +296,7 @@ static ending *finish(cc_outbox *o, cc_lane *lane, cc_outgoing *m, cc_command_er
 {
     TAILQ_REMOVE(&lane->messages, m, link);
     TAILQ_INSERT_TAIL(&o->finished, m, link);
-    count_message(o, m, -1);
+    take_from_lane(o, m);
     commit_within(o, REMOVE_STEP);
     return end_with(m, error, detail);
 }
@@ -402,11 +421,36 @@ static cc_publication *take_over(cc_publication *publication, const char *server
     return own;
 }
 
-static int has_room(const cc_outbox *o, size_t size)
+/* What the application has in the spool, for all servers. */
+static cc_outbox_usage usage_of(const cc_outbox *o, const char *app)
 {
-    return o->usage.messages < CC_SPOOL_COUNT_MAX
-           && o->usage.bytes + (int64_t)size + CC_SPOOL_MESSAGE_COST
-                  <= o->config->spool_max;
+    cc_outbox_usage usage = { 0, 0 };
+    const cc_lane *lane;
+
+    TAILQ_FOREACH(lane, &o->lanes, link)
+    {
+        if (strcmp(lane->app, app) != 0)
+            continue;
+        usage.messages += lane->count;
+        usage.bytes += lane->bytes;
+    }
+    return usage;
+}
+
+/* One application takes no more than it leaves free; its first message always
+ * has a chance. */
+static int has_room(const cc_outbox *o, const char *app, size_t size)
+{
+    cc_outbox_usage own = usage_of(o, app);
+    int64_t count = CC_SPOOL_COUNT_MAX - o->usage.messages - 1;
+    int64_t bytes =
+        o->config->spool_max - o->usage.bytes - (int64_t)size - CC_SPOOL_MESSAGE_COST;
+
+    if (count < 0 || bytes < 0)
+        return 0;
+    return own.messages == 0
+           || (own.messages + 1 <= count
+               && own.bytes + (int64_t)size + CC_SPOOL_MESSAGE_COST <= bytes);
 }
 
 cc_command_error cc_outbox_take(cc_outbox *o, cc_publication *publication,
@@ -418,7 +462,7 @@ cc_command_error cc_outbox_take(cc_outbox *o, cc_publication *publication,
 
     if (server == NULL)
         return CC_ERROR_NO_SERVER;
-    if (!has_room(o, publication->body.len))
+    if (!has_room(o, app, publication->body.len))
         return CC_ERROR_FULL;
     m = cc_alloc(sizeof(*m));
     m->calls = calls;
@@ -429,7 +473,7 @@ cc_command_error cc_outbox_take(cc_outbox *o, cc_publication *publication,
     m->seq = o->next_seq++;
     m->publication = take_over(publication, server->name, app);
     draw_key(m->key);
-    count_message(o, m, 1);
+    put_in_lane(o, m, m->publication->server, m->publication->app);
     TAILQ_INSERT_TAIL(&o->incoming, m, link);
     commit_soon(o);
     return CC_ERROR_NONE;
@@ -574,8 +618,8 @@ static void load_message(void *baton, const cc_spooled *row)
     m->expires = row->expires;
     m->size = row->size;
     snprintf(m->key, sizeof(m->key), "%s", row->key);
-    count_message(o, m, 1);
-    TAILQ_INSERT_TAIL(&get_lane(o, row->server, row->app)->messages, m, link);
+    put_in_lane(o, m, row->server, row->app);
+    TAILQ_INSERT_TAIL(&m->lane->messages, m, link);
     if (row->seq >= o->next_seq && row->seq < INT64_MAX)
         o->next_seq = row->seq + 1;
 }

@@ -11,7 +11,9 @@
  * each other. How they are sent, and when it is tried again, is cc_sender's.
  *
  * What waits is bounded by bytes and by number: beyond that nothing is taken,
- * and the application is told.
+ * and the application is told. One application takes no more than it leaves
+ * free, so that one whose messages the server does not take cannot keep others
+ * from publishing.
  */
 #ifndef CC_OUTBOX_H
 #define CC_OUTBOX_H
@@ -91,6 +93,8 @@ typedef struct cc_lane {
     TAILQ_HEAD(, cc_outgoing) messages;
     char server[CC_SERVER_MAX + 1];
     char app[CC_APP_MAX + 1];
+    int64_t count;      /* of all that is not finished, also before it  */
+    int64_t bytes;      /* is in `messages`; the same                   */
     int busy;           /* the first message is being sent              */
     int64_t not_before; /* ms, monotonic: rests until then. The sender's*/
     unsigned failures;  /* in a row. The sender's                       */
