@@ -35,7 +35,8 @@
 
 #include <event2/event.h>
 
-#define HEALTH_STEP 1 /* s between two looks whether the inbox is sound     */
+#define HEALTH_STEP 1   /* s between two looks whether the inbox is sound   */
+#define APP_ENTRY   512 /* bytes that an application takes in the status    */
 
 /* What works for one server. */
 typedef struct server_parts {
@@ -68,6 +69,7 @@ struct cc_agent {
 
 typedef struct list {
     cc_buffer *out;
+    size_t room; /* no line may be longer than that                         */
     int any;
 } list;
 
@@ -75,6 +77,8 @@ static void write_app(void *baton, const cc_app_info *info)
 {
     list *apps = baton;
 
+    if (apps->out->len + APP_ENTRY > apps->room)
+        return;
     cc_buffer_add_text(apps->out, apps->any++ ? ",{\"name\":" : "{\"name\":");
     cc_buffer_add_json_text(apps->out, info->name);
     cc_buffer_format(apps->out,
@@ -125,7 +129,7 @@ static void write_server(const cc_agent *agent, size_t i, cc_buffer *out)
 static void write_status(void *baton, cc_buffer *out)
 {
     cc_agent *agent = baton;
-    list apps = { out, 0 };
+    list apps = { out, cc_dispatch_max_line(agent->dispatch), 0 };
     char since[CC_TIME_TEXT];
     size_t i;
 
@@ -203,9 +207,12 @@ static void on_reports(void *baton, const char *server)
 {
     cc_agent *agent = baton;
     const cc_server_config *found = cc_config_find_server(agent->config, server);
+    cc_poller *poller = NULL;
 
     if (found != NULL && agent->parts != NULL)
-        cc_poller_report(agent->parts[found - agent->config->servers].poller);
+        poller = agent->parts[found - agent->config->servers].poller;
+    if (poller != NULL) /* one that is made anew looks by itself               */
+        cc_poller_report(poller);
 }
 
 static void on_health(evutil_socket_t descriptor, short what, void *baton)
@@ -216,8 +223,8 @@ static void on_health(evutil_socket_t descriptor, short what, void *baton)
     (void)descriptor;
     (void)what;
     if (cc_dispatch_is_damaged(agent->dispatch)) {
-        cc_log(CC_LOG_ERROR, "stopping: the inbox is damaged; the next start sets it"
-                             " aside");
+        cc_log(CC_LOG_ERROR, "stopping: the inbox is damaged; it is set aside, and the"
+                             " next start begins a new one");
         event_base_loopbreak(agent->base);
         return;
     }

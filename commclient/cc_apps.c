@@ -17,16 +17,11 @@ typedef struct gathering {
     size_t room;
 } gathering;
 
-/* There are few; and all of an application's dead stand together. */
-static cc_app_info *get_info(gathering *g, const char *name)
+/* One more entry, which says a part of what is known. */
+static cc_app_info *add_info(gathering *g, const char *name)
 {
     cc_app_info *info;
-    size_t i = g->count;
 
-    while (i-- > 0) {
-        if (strcmp(g->list[i].name, name) == 0)
-            return &g->list[i];
-    }
     if (g->count == g->room) {
         g->room = g->room ? g->room * 2 : 32;
         g->list = cc_realloc(g->list, g->room * sizeof(*g->list));
@@ -40,12 +35,12 @@ static cc_app_info *get_info(gathering *g, const char *name)
 static void add_name(void *baton, const char *name)
 {
     if (cc_name_check(name, strlen(name), CC_APP_MAX) == CC_OK)
-        get_info(baton, name);
+        add_info(baton, name);
 }
 
 static void add_usage(void *baton, const cc_app_usage *usage)
 {
-    cc_app_info *info = get_info(baton, usage->app);
+    cc_app_info *info = add_info(baton, usage->app);
 
     info->waiting = usage->messages;
     info->bytes = usage->bytes;
@@ -54,13 +49,12 @@ static void add_usage(void *baton, const cc_app_usage *usage)
 static void add_dead(void *baton, const char *app, int64_t count)
 {
     if (cc_name_check(app, strlen(app), CC_APP_MAX) == CC_OK)
-        get_info(baton, app)->dead = count;
+        add_info(baton, app)->dead = count;
 }
 
-/* What is in memory is a part of what is in the inbox. */
 static void add_app(gathering *g, const cc_app *app)
 {
-    cc_app_info *info = get_info(g, app->name);
+    cc_app_info *info = add_info(g, app->name);
     const cc_subscription *s;
 
     TAILQ_FOREACH(s, &app->takers, of_app)
@@ -70,9 +64,6 @@ static void add_app(gathering *g, const cc_app *app)
     }
     TAILQ_FOREACH(s, &app->watchers, of_app)
     info->watchers++;
-    info->waiting -= info->unacknowledged;
-    if (info->waiting < 0)
-        info->waiting = 0;
 }
 
 static int compare(const void *a, const void *b)
@@ -80,6 +71,42 @@ static int compare(const void *a, const void *b)
     const cc_app_info *one = a, *two = b;
 
     return strcmp(one->name, two->name);
+}
+
+static void add_up(cc_app_info *sum, const cc_app_info *part)
+{
+    sum->subscribers += part->subscribers;
+    sum->watchers += part->watchers;
+    sum->waiting += part->waiting;
+    sum->unacknowledged += part->unacknowledged;
+    sum->dead += part->dead;
+    sum->bytes += part->bytes;
+    free((char *)part->name);
+}
+
+/* One entry for each application, in their order. What was given is a part of
+ * what is in the inbox. */
+static void sort_and_merge(gathering *g)
+{
+    size_t from, to = 0;
+
+    if (g->count == 0)
+        return;
+    qsort(g->list, g->count, sizeof(*g->list), compare);
+    for (from = 1; from < g->count; from++) {
+        if (strcmp(g->list[to].name, g->list[from].name) == 0)
+            add_up(&g->list[to], &g->list[from]);
+        else
+            g->list[++to] = g->list[from];
+    }
+    g->count = to + 1;
+    for (to = 0; to < g->count; to++) {
+        cc_app_info *info = &g->list[to];
+
+        info->waiting -= info->unacknowledged;
+        if (info->waiting < 0)
+            info->waiting = 0;
+    }
 }
 
 static void gather(cc_dispatch *d, gathering *g)
@@ -105,8 +132,7 @@ void cc_dispatch_apps(cc_dispatch *d, void (*each)(void *baton, const cc_app_inf
     size_t i;
 
     gather(d, &g);
-    if (g.count > 0)
-        qsort(g.list, g.count, sizeof(*g.list), compare);
+    sort_and_merge(&g);
     for (i = 0; i < g.count; i++) {
         g.list[i].quota = cc_config_quota(d->config, g.list[i].name);
         each(baton, &g.list[i]);

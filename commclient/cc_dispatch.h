@@ -123,6 +123,10 @@ cc_status cc_dispatch_put_off(cc_client *client, const char *id, int delay);
  *              the application" */
 cc_status cc_dispatch_reject(cc_client *client, const char *id, const char *why);
 
+/** 1: the inbox cannot be written, and as much waits for it as may: nothing
+ *  should be settled now. */
+int cc_dispatch_is_clogged(const cc_dispatch *dispatch);
+
 /** The only application that this client has subscribed to.
  *  @return NULL: there is none, or several */
 const char *cc_dispatch_only_app(const cc_client *client);

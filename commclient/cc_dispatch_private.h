@@ -118,6 +118,12 @@ typedef struct cc_change {
     char server[CC_SERVER_MAX + 1];
 } cc_change;
 
+/* Lines of one kind, of which a server could cause any number. */
+typedef struct cc_ration {
+    int64_t begun; /* ms, monotonic: of the minute                   */
+    int lines;     /* in it                                          */
+} cc_ration;
+
 struct cc_dispatch {
     const cc_config *config;
     cc_inbox *inbox;
@@ -144,6 +150,8 @@ struct cc_dispatch {
     void *report_baton;
     int64_t rejects_said; /* ms, monotonic: the last line about them        */
     size_t rejects;       /* since then                           */
+    cc_ration dead_lines; /* lines about messages that are dead   */
+    cc_ration gap_lines;  /* and about those that are missing     */
     int failing;          /* the last commit failed: said so      */
     int damaged;
 };

@@ -8,11 +8,14 @@
 #include "cc_compat.h"
 #include "cc_dispatch_private.h"
 #include "cc_log.h"
+#include "cc_time.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define DEAD_LINES_MAX 5 /* log lines about dead messages for one batch     */
+#define DEAD_LINES_MAX 5     /* log lines about dead messages for one batch */
+#define MINUTE         60000 /* ms                                          */
+#define LINES_MAX      30    /* of one kind in a minute                     */
 
 /* A message of the batch that is new, and where it lies in the inbox. */
 struct accepted {
@@ -31,6 +34,23 @@ typedef struct taking {
     size_t count; /* of accepted                                      */
     cc_intake *intake;
 } taking;
+
+/* 1: it may be said; the last one says that it is. */
+static int may_say(cc_ration *ration)
+{
+    int64_t now = cc_time_monotonic();
+
+    if (ration->begun == 0 || now - ration->begun >= MINUTE) {
+        ration->begun = now;
+        ration->lines = 0;
+    }
+    if (ration->lines > LINES_MAX)
+        return 0;
+    if (ration->lines++ < LINES_MAX)
+        return 1;
+    cc_log(CC_LOG_WARNING, "more lines like the last ones are left out for a minute");
+    return 0;
+}
 
 /* A name that is not allowed is not repeated: it may be a megabyte long. */
 static cc_slice shown_name(cc_slice name)
@@ -52,7 +72,7 @@ static cc_status bury(taking *t, const cc_envelope *e, const char *why)
     cc_slice app = shown_name(e->app), id = shown_id(e->id);
 
     t->intake->buried++;
-    if (t->intake->buried <= DEAD_LINES_MAX)
+    if (t->intake->buried <= DEAD_LINES_MAX && may_say(&t->d->dead_lines))
         cc_log(CC_LOG_WARNING,
                "server '%s': a message cannot be used and goes to the"
                " dead list: %s (id '%.*s', app '%.*s')",
@@ -280,16 +300,16 @@ cc_status cc_dispatch_take(cc_dispatch *d, const char *server, const cc_batch *b
         forget_incoming(&t);
         return status;
     }
-    if (out_intake->buried > DEAD_LINES_MAX)
+    if (out_intake->buried > DEAD_LINES_MAX && may_say(&d->dead_lines))
         cc_log(CC_LOG_WARNING,
                "server '%s': %zu more messages of this answer went to"
                " the dead list",
                server, out_intake->buried - DEAD_LINES_MAX);
     if (batch->has_gap) {
-        cc_log(CC_LOG_WARNING,
-               "server '%s': messages are missing, the applications are"
-               " told",
-               server);
+        if (may_say(&d->gap_lines))
+            cc_log(CC_LOG_WARNING,
+                   "server '%s': messages are missing, the applications are told",
+                   server);
         tell_gaps(d);
     }
     hand_on(&t);
@@ -318,10 +338,10 @@ cc_status cc_dispatch_take_unusable(cc_dispatch *d, const char *server, cc_slice
     cc_slice none = { "", 0 };
     cc_status status = cc_inbox_begin(d->inbox);
 
-    cc_log(CC_LOG_WARNING,
-           "server '%s': a message cannot be used and goes to the dead"
-           " list: %s",
-           server, why);
+    if (may_say(&d->dead_lines))
+        cc_log(CC_LOG_WARNING,
+               "server '%s': a message cannot be used and goes to the dead list: %s",
+               server, why);
     if (status == CC_OK)
         status = cc_inbox_bury(d->inbox, server, none, none, why, raw, now);
     if (status == CC_OK)

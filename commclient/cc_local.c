@@ -25,6 +25,8 @@
 #define ACCEPT_PAUSE 1   /* s, when there are no descriptors                  */
 #define REFUSED_MAX  8   /* refused connections of a user at once, that hear why */
 #define SAID_MAX     256 /* users of whom the log said that they were refused */
+#define LOCK_TRIES   20
+#define LOCK_STEP    50000 /* us between two of them                          */
 
 typedef struct connection {
     TAILQ_ENTRY(connection) link;
@@ -190,6 +192,16 @@ static void on_acceptable(evutil_socket_t ignored, short what, void *baton)
 
 /* ---- the socket ------------------------------------------------------ */
 
+/* A program that a killed agent was about to run holds its lock for a moment. */
+static int lock_soon(int descriptor, const struct flock *lock)
+{
+    int tries = LOCK_TRIES, rv;
+
+    while ((rv = fcntl(descriptor, F_OFD_SETLK, lock)) != 0 && --tries > 0)
+        usleep(LOCK_STEP);
+    return rv;
+}
+
 static cc_status take_lock(cc_local *local, char **out_error)
 {
     cc_buffer path = { NULL, 0, 0 };
@@ -205,7 +217,7 @@ static cc_status take_lock(cc_local *local, char **out_error)
         *out_error = format_error(local->path, "cannot be locked", errno);
         status = CC_SYSTEM;
     }
-    else if (fcntl(local->lock, F_OFD_SETLK, &lock) != 0) {
+    else if (lock_soon(local->lock, &lock) != 0) {
         *out_error = format_error(local->path, "is in use by another agent", 0);
         status = CC_IN_USE;
     }

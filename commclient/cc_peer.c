@@ -21,6 +21,7 @@
 #define READ_STEP (64u << 10)  /* bytes read at once                          */
 #define KEEP      (256u << 10) /* bytes of input buffer kept between lines    */
 #define LAST_WAIT 10           /* s in which the last lines must be read      */
+#define TURN      5            /* ms of lines, then others have their turn    */
 
 struct cc_peer {
     const cc_peer_calls *calls;
@@ -31,6 +32,7 @@ struct cc_peer {
     struct event *readable;
     struct event *writable;
     struct event *flush; /* made active by hand: send at once          */
+    struct event *turn;  /* the next turn, while there are whole lines */
     struct evbuffer *out;
     cc_buffer in;           /* a line that is not whole yet               */
     size_t scanned;         /* bytes of it without a line feed            */
@@ -39,6 +41,7 @@ struct cc_peer {
     uid_t user;  /* on the other side                           */
     int closing; /* ends when all is sent                      */
     int full;    /* it was passed over for want of room        */
+    int waiting; /* `in` holds whole lines; no more is read    */
 };
 
 /* ---- going out ------------------------------------------------------- */
@@ -219,6 +222,7 @@ static void free_peer(cc_peer *peer)
     event_free(peer->readable);
     event_free(peer->writable);
     event_free(peer->flush);
+    event_free(peer->turn);
     evbuffer_free(peer->out);
     cc_buffer_clear(&peer->in);
     close(peer->descriptor);
@@ -244,6 +248,7 @@ static void begin_closing(cc_peer *peer)
     leave(peer);
     peer->closing = 1;
     event_del(peer->readable);
+    event_del(peer->turn);
     send_soon(peer);
 }
 
@@ -263,11 +268,26 @@ static void tell_left_out(cc_peer *peer)
     send_error(peer, CC_ERROR_LEFT_OUT, NULL);
 }
 
+/* Nothing is read while lines wait, nor obeyed while answers do. */
+static void read_on(cc_peer *peer)
+{
+    static const struct timeval at_once = { 0, 0 };
+
+    if (peer->closing)
+        return;
+    if (peer->waiting || is_full(peer))
+        event_del(peer->readable);
+    else
+        event_add(peer->readable, NULL);
+    if (peer->waiting && !is_full(peer))
+        event_add(peer->turn, &at_once);
+}
+
 /* Room again: read on, and take what was passed by. */
 static void resume(cc_peer *peer)
 {
     tell_left_out(peer);
-    event_add(peer->readable, NULL);
+    read_on(peer);
     if (!peer->full)
         return;
     peer->full = 0;
@@ -352,7 +372,9 @@ static void settle(cc_peer *peer, const cc_command *command)
 {
     cc_status status;
 
-    if (command->kind == CC_COMMAND_NACK)
+    if (cc_dispatch_is_clogged(peer->dispatch))
+        status = CC_STORAGE;
+    else if (command->kind == CC_COMMAND_NACK)
         status = cc_dispatch_put_off(peer->client, command->id, command->delay);
     else if (command->kind == CC_COMMAND_REJECT)
         status = cc_dispatch_reject(peer->client, command->id, NULL);
@@ -465,12 +487,20 @@ static void obey_line(cc_peer *peer, const char *data, size_t len)
     }
 }
 
+/* Some lines cost much, and some answers are long. */
+static int is_turn_over(const cc_peer *peer, int64_t began)
+{
+    return is_full(peer) || cc_time_monotonic() - began >= TURN;
+}
+
 static void obey_lines(cc_peer *peer)
 {
     size_t max_line = cc_dispatch_max_line(peer->dispatch);
+    int64_t began = cc_time_monotonic();
     size_t start = 0;
 
-    for (;;) {
+    peer->waiting = 0;
+    while (!peer->waiting) {
         const char *from = peer->in.data + start;
         size_t left = peer->in.len - start;
         const char *end = memchr(from + peer->scanned, '\n', left - peer->scanned);
@@ -486,6 +516,8 @@ static void obey_lines(cc_peer *peer)
         obey_line(peer, from, (size_t)(end - from));
         start += (size_t)(end - from) + 1;
         peer->scanned = 0;
+        peer->waiting = is_turn_over(peer, began)
+                        && memchr(end + 1, '\n', peer->in.len - start) != NULL;
     }
     memmove(peer->in.data, peer->in.data + start, peer->in.len - start);
     peer->in.len -= start;
@@ -523,8 +555,17 @@ static void on_readable(evutil_socket_t descriptor, short what, void *baton)
     }
     cc_buffer_add(&peer->in, step, (size_t)n);
     obey_lines(peer);
-    if (!peer->closing && is_full(peer))
-        event_del(peer->readable);
+    read_on(peer);
+}
+
+static void on_turn(evutil_socket_t ignored, short what, void *baton)
+{
+    cc_peer *peer = baton;
+
+    (void)ignored;
+    (void)what;
+    obey_lines(peer);
+    read_on(peer);
 }
 
 void cc_peer_check_user(cc_peer *peer)
@@ -549,6 +590,7 @@ cc_peer *cc_peer_create(int descriptor, uid_t user, struct event_base *base,
     peer->readable = event_new(base, descriptor, EV_READ | EV_PERSIST, on_readable, peer);
     peer->writable = event_new(base, descriptor, EV_WRITE, on_writable, peer);
     peer->flush = event_new(base, -1, 0, on_writable, peer);
+    peer->turn = evtimer_new(base, on_turn, peer);
     peer->client = cc_dispatch_attach(dispatch, &client_calls, peer);
     cc_dispatch_user_set(peer->client, user);
     evbuffer_add_printf(peer->out, "{\"hello\":{\"protocol\":1,\"max_line\":%zu}}\n",

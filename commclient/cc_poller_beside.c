@@ -63,14 +63,16 @@ int cc_poller_beside_is_behind(const cc_poller *p)
 static int64_t list_reports(cc_poller *p, cc_buffer *out)
 {
     cc_reports reports;
+    cc_status status;
     size_t i;
 
     if (!p->has_reports)
         return 0;
-    if (cc_dispatch_reports(p->dispatch, p->server->name, &reports) != CC_OK) {
+    status = cc_dispatch_reports(p->dispatch, p->server->name, &reports);
+    if (status == CC_EMPTY)
         p->has_reports = 0;
+    if (status != CC_OK)
         return 0;
-    }
     for (i = 0; i < reports.count; i++)
         cc_buffer_format(out, "%s%s", i > 0 ? ", " : "", reports.ids[i]);
     return reports.last;

@@ -15,6 +15,7 @@
 #define BACKOFF_FIRST 100   /* ms, after the first attempt                     */
 #define BACKOFF_MAX   10000 /* ms                                              */
 #define REASON_MAX    200   /* bytes kept of why a message was rejected        */
+#define CHANGES_MAX   50000 /* that wait for an inbox which cannot be written  */
 
 static cc_gap *find_gap(cc_dispatch *d, const char *id, cc_app **out_app)
 {
@@ -219,6 +220,11 @@ cc_status cc_dispatch_put_off(cc_client *client, const char *id, int delay)
     if (message != NULL)
         cc_queue_put_off(d, message, due);
     return CC_OK;
+}
+
+int cc_dispatch_is_clogged(const cc_dispatch *d)
+{
+    return d->failing && d->change_count >= CHANGES_MAX;
 }
 
 /* ---- reports ----------------------------------------------------------- */

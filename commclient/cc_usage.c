@@ -60,6 +60,18 @@ const cc_usage_entry *cc_usage_find(const cc_usage *usage, const char *app)
     return find_entry(usage, app, strlen(app));
 }
 
+static void forget_empty(cc_usage *usage, cc_usage_entry *entry)
+{
+    cc_usage_entry **place = &usage->buckets[bucket_of(entry->app, strlen(entry->app))];
+
+    if (entry->messages != 0 || entry->bytes != 0)
+        return;
+    while (*place != entry)
+        place = &(*place)->next;
+    *place = entry->next;
+    free(entry);
+}
+
 void cc_usage_committed(cc_usage *usage)
 {
     cc_usage_entry *entry;
@@ -69,6 +81,7 @@ void cc_usage_committed(cc_usage *usage)
         entry->is_dirty = 0;
         entry->committed_messages = entry->messages;
         entry->committed_bytes = entry->bytes;
+        forget_empty(usage, entry);
     }
 }
 
@@ -81,6 +94,7 @@ void cc_usage_rolled_back(cc_usage *usage)
         entry->is_dirty = 0;
         entry->messages = entry->committed_messages;
         entry->bytes = entry->committed_bytes;
+        forget_empty(usage, entry);
     }
 }
 

@@ -24,7 +24,8 @@ typedef struct cc_usage_entry {
     char app[CC_APP_MAX + 1];
 } cc_usage_entry;
 
-/* All zero is empty. An entry stays once it is there. */
+/* All zero is empty. An entry lives until a transaction ends without anything in
+ * it: a server may name any application. */
 typedef struct cc_usage {
     cc_usage_entry *buckets[CC_USAGE_BUCKETS];
     cc_usage_entry *dirty;
@@ -33,7 +34,7 @@ typedef struct cc_usage {
 void cc_usage_add(cc_usage *usage, const char *app, size_t app_len, int64_t messages,
                   int64_t bytes);
 
-/** NULL: none of its messages was ever here. */
+/** NULL: none of its messages is here. Lives until the transaction ends. */
 const cc_usage_entry *cc_usage_find(const cc_usage *usage, const char *app);
 
 void cc_usage_committed(cc_usage *usage);

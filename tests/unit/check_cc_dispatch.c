@@ -472,6 +472,30 @@ static void limit_files(rlim_t bytes)
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+/* What is asked for meanwhile does not pile up without end. */
+START_TEST(a_full_disk_clogs_after_a_while)
+{
+    struct stat info;
+    int i;
+
+    signal(SIGXFSZ, SIG_IGN);
+    subscribe(&one, "orders", 0);
+    take_range("orders", "x", 1, 1);
+    ck_assert_int_eq(stat(inbox_path("-wal"), &info), 0);
+    limit_files((rlim_t)info.st_size);
+    ack(&one, "x1");
+    ck_assert_int_eq(cc_dispatch_commit(dispatch), CC_STORAGE);
+    one.no_acked = 1;
+    for (i = 0; !cc_dispatch_is_clogged(dispatch) && i < 200000; i++)
+        cc_dispatch_acknowledge(one.client, "gap.x");
+    limit_files(RLIM_INFINITY);
+    ck_assert_int_lt(i, 200000);
+    ck_assert_int_gt(i, 10000);
+    ck_assert_int_eq(cc_dispatch_commit(dispatch), CC_OK);
+    ck_assert(!cc_dispatch_is_clogged(dispatch));
+}
+END_TEST
+
 /* A full disk, for the process: files grow no more. */
 START_TEST(a_full_disk_loses_nothing_and_claims_nothing)
 {
@@ -593,6 +617,7 @@ static void add_taking(TCase *c)
     tcase_add_test(c, a_full_inbox_says_so);
     tcase_add_test(c, a_message_above_max_message_is_buried);
     tcase_add_test(c, a_full_disk_loses_nothing_and_claims_nothing);
+    tcase_add_test(c, a_full_disk_clogs_after_a_while);
 }
 
 int main(void)
