@@ -154,6 +154,29 @@ START_TEST(the_client_prints_each_message_once)
 }
 END_TEST
 
+/* Once with the server away for the client, once for what is queued. */
+START_TEST(the_client_outlives_a_stop_of_the_server)
+{
+    pid_t pid = client("one", modes[_i], NULL);
+
+    publish("", "first");
+    expect_data("one", 0, "first");
+    httpd_stop(server);
+    wait_until(printed("one", "again in ") > 0, WAIT_MS);
+    httpd_again(server);
+    expect_acknowledged(publish("", "second"));
+    ck_assert_int_eq(printed("one", "\"second\""), 1);
+    end(pid);
+    publish("", "third");
+    httpd_stop(server);
+    httpd_again(server);
+    pid = client("two", modes[_i], NULL);
+    expect_data("two", 0, "third");
+    ck_assert_int_eq(printed("one", "\"gap\"") + printed("two", "\"gap\""), 0);
+    end(pid);
+}
+END_TEST
+
 START_TEST(the_client_prints_gaps)
 {
     pid_t pid = client("one", modes[_i], NULL);
@@ -340,6 +363,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, the_client_prints_each_message_once, 0, 2);
+    tcase_add_loop_test(c, the_client_outlives_a_stop_of_the_server, 0, 2);
     tcase_add_loop_test(c, the_client_prints_gaps, 0, 2);
     tcase_add_test(c, the_client_leaves_what_is_less_urgent);
     tcase_add_test(c, the_client_gives_way_to_a_newer_one);
