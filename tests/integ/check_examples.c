@@ -182,8 +182,7 @@ START_TEST(the_client_prints_gaps)
     pid_t pid = client("one", modes[_i], NULL);
     int i;
 
-    publish("", "first");
-    expect_data("one", 0, "first");
+    expect_acknowledged(publish("", "first"));
     parking_await(server, 1);
     end(pid);
     parking_await(server, 0);
@@ -202,11 +201,13 @@ END_TEST
 
 START_TEST(the_client_leaves_what_is_less_urgent)
 {
+    const char *second;
     pid_t pid;
 
     publish("", "first");
-    publish("Urgency: high\r\n", "second");
+    second = publish("Urgency: high\r\n", "second");
     pid = client("one", "--urgency", "high");
+    expect_acknowledged(second);
     expect_data("one", 0, "second");
     end(pid);
     pid = client("two", NULL, NULL);
