@@ -96,12 +96,16 @@ typedef struct rejecting {
     cc_status status;
 } rejecting;
 
+/* One that was here counts as given: cc_inbox_restore() takes others that came
+ * again for doubles. */
 static void bury_stored(void *baton, const cc_stored *stored)
 {
     rejecting *r = baton;
     cc_buffer raw = { NULL, 0, 0 };
-    burial b = { stored->server, cc_slice_of(r->app), cc_slice_of(stored->id),
-                 r->why,         { NULL, 0 },         stored->attempt };
+    burial b = {
+        stored->server, cc_slice_of(r->app), cc_slice_of(stored->id),
+        r->why,         { NULL, 0 },         stored->attempt > 0 ? stored->attempt : 1
+    };
 
     cc_buffer_add_text(&raw, "{");
     cc_buffer_add(&raw, stored->body.data, stored->body.len);

@@ -122,6 +122,19 @@ START_TEST(it_waits_for_an_application_that_is_not_there)
 }
 END_TEST
 
+/* By its id, before anybody was given it. */
+START_TEST(what_was_rejected_unseen_is_given_again)
+{
+    take_range("orders", "x", 1, 2);
+    ck_assert_int_eq(cc_dispatch_reject(one.client, "x2", NULL), CC_OK);
+    ck_assert_int_eq(cc_dispatch_commit(dispatch), CC_OK);
+    told(&one);
+    retry("x2", 1, 0);
+    subscribe(&one, "orders", 9);
+    ck_assert_str_eq(told(&one), "m:x1/1 m:x2/2 ");
+}
+END_TEST
+
 START_TEST(what_is_unknown_is_not_found)
 {
     cc_dead_choice choice = { "x1", "" };
@@ -249,6 +262,7 @@ int main(void)
     tcase_add_test(c, entries_are_found_by_id_number_and_application);
     tcase_add_test(c, a_message_given_again_comes_last_and_counts_on);
     tcase_add_test(c, it_waits_for_an_application_that_is_not_there);
+    tcase_add_test(c, what_was_rejected_unseen_is_given_again);
     tcase_add_test(c, what_is_unknown_is_not_found);
     tcase_add_test(c, what_cannot_be_used_stays);
     tcase_add_test(c, what_the_configuration_allows_now_is_given);

@@ -251,7 +251,7 @@ START_TEST(a_message_not_in_memory_can_be_rejected)
     reject(&one, "x1");
     commit();
     ck_assert_str_eq(told(&one), "r:x1 r:x1 ");
-    ck_assert_str_eq(list_dead(), "x1/rejected by the application/0 ");
+    ck_assert_str_eq(list_dead(), "x1/rejected by the application/1 ");
 }
 END_TEST
 
