@@ -30,7 +30,8 @@ static void start_plain(void)
                                     "    CommServerTTL 10\n"
                                     "</Location>\n"
                                     "<Location \"/comm/publish/forged\">\n"
-                                    "    CommServerSender \"local:%{REMOTE_USER}\"\n"
+                                    "    CommServerSender "
+                                    "\"%{tolower:LOCAL}:%{REMOTE_USER}\"\n"
                                     "</Location>\n" });
 }
 
