@@ -61,7 +61,7 @@
     X(NOT_PERMITTED, "not-permitted",                                                    \
       "this is for other users; 'users' in an [app NAME]"                                \
       " section says for whom")                                                          \
-    X(BUSY, "busy", "the agent has all the connections it may have")
+    X(BUSY, "busy", "the agent has all the connections, or long lines, it may have")
 
 typedef enum {
     CC_ERROR_NONE,

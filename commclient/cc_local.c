@@ -107,7 +107,21 @@ static void note_refused(void *baton, const char *what)
     say_refused(c->local, c->user, what);
 }
 
-static const cc_peer_calls peer_calls = { write_status, note_refused, forget_connection };
+/* For each user but those who may do all anyway. */
+static int may_keep(void *baton)
+{
+    const connection *c = baton, *other;
+    size_t kept = 0;
+
+    if (cc_config_may_control(c->user))
+        return 1;
+    TAILQ_FOREACH(other, &c->local->connections, link)
+    kept += other->user == c->user ? cc_peer_kept(other->peer) : 0;
+    return kept <= CC_PEERS_LINES * cc_dispatch_max_line(c->local->dispatch);
+}
+
+static const cc_peer_calls peer_calls = { write_status, note_refused, may_keep,
+                                          forget_connection };
 
 static unsigned count_of_user(const cc_local *local, uid_t user)
 {

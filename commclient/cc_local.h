@@ -23,6 +23,7 @@ struct event_base;
 #define CC_PEERS_MAX      256 /* connections                                     */
 #define CC_PEERS_OTHERS   224 /* of them for other users than this one and root  */
 #define CC_PEERS_PER_USER 64  /* for one of those                                */
+#define CC_PEERS_LINES    4   /* longest lines of such a user, not whole, at once */
 
 typedef struct cc_local cc_local;
 

@@ -249,6 +249,7 @@ static void begin_closing(cc_peer *peer)
     peer->closing = 1;
     event_del(peer->readable);
     event_del(peer->turn);
+    peer->waiting = 0;
     send_soon(peer);
 }
 
@@ -555,6 +556,8 @@ static void on_readable(evutil_socket_t descriptor, short what, void *baton)
     }
     cc_buffer_add(&peer->in, step, (size_t)n);
     obey_lines(peer);
+    if (peer->in.len > KEEP && !peer->closing && !peer->calls->may_keep(peer->baton))
+        cc_peer_refuse(peer, CC_ERROR_BUSY);
     read_on(peer);
 }
 
@@ -566,6 +569,11 @@ static void on_turn(evutil_socket_t ignored, short what, void *baton)
     (void)what;
     obey_lines(peer);
     read_on(peer);
+}
+
+size_t cc_peer_kept(const cc_peer *peer)
+{
+    return peer->closing ? 0 : peer->in.len;
 }
 
 void cc_peer_check_user(cc_peer *peer)

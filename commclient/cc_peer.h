@@ -27,6 +27,8 @@ typedef struct cc_peer_calls {
     void (*status)(void *baton, cc_buffer *out);
     /* Its user was refused something: an application, or status and the like. */
     void (*refused)(void *baton, const char *what);
+    /* Much of a line has come that is not whole: 1: it may be kept. */
+    int (*may_keep)(void *baton);
     /* The peer has ended and is about to be freed. */
     void (*ended)(void *baton, cc_peer *peer);
 } cc_peer_calls;
@@ -40,6 +42,9 @@ cc_peer *cc_peer_create(int descriptor, uid_t user, struct event_base *base,
 /** After a change of the configuration: close it when its user may not use what
  *  it has subscribed to any more. */
 void cc_peer_check_user(cc_peer *peer);
+
+/** Bytes that came and are not obeyed yet. */
+size_t cc_peer_kept(const cc_peer *peer);
 
 /** Send what can be sent at once, then close. calls.ended is not called. */
 void cc_peer_destroy(cc_peer *peer);

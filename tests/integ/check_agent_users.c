@@ -301,6 +301,33 @@ static int is_logged(const char *log, const char *text)
     return found;
 }
 
+/* Lines that never end take no more memory than four that may be. */
+START_TEST(one_user_cannot_take_all_memory)
+{
+    static char piece[1 << 20];
+    local_app *apps[6];
+    size_t line = (8u << 20) + 4096, sent;
+    int i, kept = 0;
+
+    memset(piece, 'x', sizeof piece);
+    for (i = 0; i < 6; i++) {
+        apps[i] = open_as(nobody);
+        for (sent = 0; sent + sizeof piece < line; sent += sizeof piece) {
+            if (send(local_socket(apps[i]), piece, sizeof piece, MSG_NOSIGNAL) < 0)
+                break;
+        }
+    }
+    for (i = 0; i < 6; i++) {
+        kept += local_try(apps[i], i < 4 ? 0 : 2000) == NULL;
+        local_close(apps[i]);
+    }
+    ck_assert_int_eq(kept, 4);
+    apps[0] = open_as(nobody);
+    local_subscribe(apps[0], "orders");
+    local_close(apps[0]);
+}
+END_TEST
+
 START_TEST(a_directory_that_is_made_can_be_passed)
 {
     const char *directory = support_text("%s/new", agent_directory(a));
@@ -349,6 +376,7 @@ int main(void)
     tcase_add_test(c, strangers_are_refused_and_that_is_said_once);
     tcase_add_test(c, users_change_with_the_file);
     tcase_add_test(c, one_user_cannot_take_all_connections);
+    tcase_add_test(c, one_user_cannot_take_all_memory);
     tcase_add_test(c, a_directory_that_is_made_can_be_passed);
     tcase_add_test(c, a_directory_that_was_there_is_left_and_told);
     suite_add_tcase(s, c);
