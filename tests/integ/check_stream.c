@@ -472,7 +472,9 @@ int main(void)
     tcase_add_loop_test(slow, a_slow_reader_delays_nobody_and_loses_nothing, 0, 2);
     tcase_add_test(slow, of_two_streams_that_are_behind_the_newer_wins);
     tcase_add_test(slow, a_reader_that_takes_nothing_is_given_up);
-#ifndef __SANITIZE_THREAD__ /* whose own memory grows with what it watches */
+#ifdef __SANITIZE_THREAD__ /* whose own memory grows with what it watches */
+    (void)its_memory_does_not_grow;
+#else
     tcase_add_test(slow, its_memory_does_not_grow);
 #endif
     suite_add_tcase(suite, slow);
