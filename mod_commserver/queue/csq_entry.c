@@ -222,6 +222,42 @@ static void merge_fate(csq_stored *stored, uint32_t note)
     stored->entry.queue_prev = best | ((old | note) & HANDED);
 }
 
+/* Of an entry that has left, or is about to. */
+static uint32_t note_of(const csq_entry *entry)
+{
+    uint32_t fate = (uint32_t)entry->linked - CSQ_LEAVING;
+
+    return fate == CSQ_FATE_RECEIVED ? fate | HANDED : fate;
+}
+
+void csq_entry_recall_locked(csq *q, uint32_t number)
+{
+    csq_link *link = csq_link_at(q, number);
+    csq_stored *stored = link ? csq_stored_at(q, link->entry.body) : NULL;
+
+    if (stored && link->entry.linked >= CSQ_LEAVING
+        && link->entry.linked < CSQ_LEAVING + CSQ_FATES
+        && (stored->entry.flags & CSQ_SPREAD))
+        merge_fate(stored, note_of(&link->entry));
+}
+
+void csq_message_recall_locked(csq *q, uint32_t number)
+{
+    csq_stored *stored = csq_stored_at(q, number);
+    csq_origin *origin = stored ? csq_origin_at(q, stored->entry.body) : NULL;
+    int spread = stored && (stored->entry.flags & CSQ_SPREAD);
+    uint32_t note;
+
+    if (!origin || !stored->entry.committed
+        || (!spread && stored->entry.linked < CSQ_LEAVING))
+        return;
+    note = spread ? stored->entry.queue_prev : note_of(&stored->entry);
+    if ((note & 0xff) < CSQ_FATES)
+        csq_fate_keep_locked(q, stored->id, origin->app_hash, origin->sender_hash,
+                             (csq_fate)(note & 0xff), (note & HANDED) != 0,
+                             csq_seconds(apr_time_now()));
+}
+
 static void tell_receipt(releasing *r, csq_stored *stored, uint32_t note)
 {
     csq_receipt *receipt;

@@ -77,23 +77,48 @@ static csq_fate_record *set_of(csq *q, const unsigned char *id)
     return &q->fates[(size_t)(hash_id(q, id) & q->fate_mask) * CSQ_FATE_WAYS];
 }
 
+static int is_older(const csq_fate_record *one, const csq_fate_record *other)
+{
+    return one->second < other->second
+           || (one->second == other->second && one->turn < other->turn);
+}
+
+/* Where a fate is to be written: over itself, else over the oldest. */
+static csq_fate_record *place_in(csq_fate_record *set, const unsigned char *id,
+                                 uint32_t second, uint32_t *out_turn)
+{
+    csq_fate_record *place = set;
+    int found = 0;
+    int i;
+
+    *out_turn = 0;
+    for (i = 0; i < CSQ_FATE_WAYS; i++) {
+        if (set[i].second == second && set[i].turn >= *out_turn)
+            *out_turn = set[i].turn + 1;
+        if (set[i].second && memcmp(set[i].id, id, CSQ_ID_BYTES) == 0) {
+            place = &set[i];
+            found = 1;
+        }
+        else if (!found && is_older(&set[i], place))
+            place = &set[i];
+    }
+    return place;
+}
+
 void csq_fate_keep_locked(csq *q, const unsigned char *id, uint32_t app_hash,
                           uint16_t sender_hash, csq_fate fate, int handed,
                           uint32_t second)
 {
-    csq_fate_record *set = set_of(q, id);
-    csq_fate_record *oldest = set;
-    int i;
+    uint32_t turn;
+    csq_fate_record *place = place_in(set_of(q, id), id, second, &turn);
 
-    for (i = 1; i < CSQ_FATE_WAYS; i++)
-        if (set[i].second < oldest->second)
-            oldest = &set[i];
-    oldest->second = second;
-    memcpy(oldest->id, id, CSQ_ID_BYTES);
-    oldest->app_hash = app_hash;
-    oldest->sender_hash = sender_hash;
-    oldest->fate = (uint8_t)fate;
-    oldest->handed = (uint8_t)handed;
+    place->second = second;
+    place->turn = turn;
+    memcpy(place->id, id, CSQ_ID_BYTES);
+    place->app_hash = app_hash;
+    place->sender_hash = sender_hash;
+    place->fate = (uint8_t)fate;
+    place->handed = (uint8_t)handed;
 }
 
 const csq_fate_record *csq_fate_find_locked(csq *q, const unsigned char *id)

@@ -414,7 +414,7 @@ typedef struct csq_fate_record {
     uint16_t sender_hash;
     uint8_t fate;
     uint8_t handed;
-    uint32_t unused;
+    uint32_t turn;             /* among those of the same second              */
 } csq_fate_record;
 
 /* Messages of one application that were dropped. Those that had been handed

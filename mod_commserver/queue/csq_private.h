@@ -455,6 +455,11 @@ apr_status_t csq_entry_move_locked(csq *q, unsigned shard, uint32_t from_number,
  *  receipts. Call before the shard is unlocked; what the allocator does not
  *  take now is kept for later. */
 void csq_release_locked(csq *q, unsigned shard);
+/** For a repair: what became of entries that have left their queue and were not
+ *  freed, at a chunk that nothing leads to. First of all that may be entries,
+ *  then of all that may be messages.                                         */
+void csq_entry_recall_locked(csq *q, uint32_t number);
+void csq_message_recall_locked(csq *q, uint32_t number);
 /** Give up one ref that is no entry's; the last frees the message. A shard and
  *  the allocator locked. APR_SUCCESS, CSQ_DAMAGED. */
 apr_status_t csq_message_unhold_locked(csq *q, unsigned shard, uint32_t message);

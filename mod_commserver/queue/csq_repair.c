@@ -686,8 +686,13 @@ static void mark_all_receipts(repairing *r)
         if (q->receipts[i])
             mark_receipts(r, &q->receipts[i]);
     for (i = 1; i <= q->chunk_count; i++)
-        if (!(r->marks[i] & USED))
+        if (!(r->marks[i] & USED)) {
             tell_receipt(r, i);
+            csq_entry_recall_locked(q, i);
+        }
+    for (i = 1; i <= q->chunk_count; i++)
+        if (!(r->marks[i] & USED))
+            csq_message_recall_locked(q, i);
     for (i = 0; i <= q->receipt_mask; i++)
         balance_receipts(q, q->receipts[i]);
 }

@@ -338,6 +338,42 @@ START_TEST(what_could_not_be_freed_is_not_told_wrong)
 }
 END_TEST
 
+/* A process has taken a message out of its queue and dies before it is freed. */
+START_TEST(a_repair_knows_what_became_of_what_was_not_freed)
+{
+    unsigned char ids[2][CSQ_ID_BYTES];
+    csq_message message;
+
+    fixture_setup();
+    message = message_of("one");
+    read_as("bob", "phone", NULL, CSQ_VERY_LOW, 10);
+    read_as("bob", "desk", NULL, CSQ_VERY_LOW, 10);
+    ck_ok(append(&message, "alice", NULL));
+    memcpy(ids[0], fx.appended.id, CSQ_ID_BYTES);
+    ck_ok(append(&message, "bob", NULL));
+    memcpy(ids[1], fx.appended.id, CSQ_ID_BYTES);
+    ck_ok(read_as("bob", "desk", NULL, CSQ_VERY_LOW, 10));
+    cursor = cursor_now();
+    ck_status(read_as("bob", "desk", &cursor, CSQ_VERY_LOW, 10), CSQ_EMPTY);
+    ck_ok(read_as("alice", NULL, NULL, CSQ_VERY_LOW, 10));
+    cursor = cursor_now();
+    fault = CSQ_BUSY;
+    lasting = locks_left = 1;
+    ck_status(read_as("alice", NULL, &cursor, CSQ_VERY_LOW, 10), CSQ_EMPTY);
+    locks_left = 0;
+    ck_ok(read_as("bob", "phone", NULL, CSQ_VERY_LOW, 10));
+    cursor = cursor_now();
+    locks_left = 1;
+    ck_status(read_as("bob", "phone", &cursor, CSQ_VERY_LOW, 10), CSQ_EMPTY);
+    no_faults();
+    csq_repair_want(fx.q);
+    ck_assert_str_eq(state_of(ids[0]), "received");
+    ck_assert_str_eq(state_of(ids[1]), "received");
+    ck_assert_uint_eq(stats_now().repairs, 1);
+    fixture_teardown();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("csq_faults");
@@ -352,6 +388,7 @@ int main(void)
     tcase_add_test(tc, no_room_leaves_nothing_half_done);
     tcase_add_test(tc, room_that_is_gone_leaves_nothing_half_done);
     tcase_add_test(tc, what_could_not_be_freed_is_not_told_wrong);
+    tcase_add_test(tc, a_repair_knows_what_became_of_what_was_not_freed);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
