@@ -29,15 +29,18 @@ typedef struct sending {
     csq_appended out;
 } sending;
 
-static void refuse(sending *s, uint32_t client_number, apr_status_t status)
+/* APR_SUCCESS: it is passed over; CSQ_RETRY: all of this shard is tried again. */
+static apr_status_t refuse(sending *s, uint32_t client_number, apr_status_t status)
 {
     csq_client *client = csq_client_at(s->p.q, client_number);
     char text[CSQ_CLIENT_MAX + 1] = "";
 
+    if (status == CSQ_RETRY)
+        return status;
     s->out.refused++;
     if (s->each)
-        s->each(s->baton, client ? csq_client_text(s->p.q, client, text) : text,
-                status == CSQ_RETRY ? CSQ_BUSY : status);
+        s->each(s->baton, client ? csq_client_text(s->p.q, client, text) : text, status);
+    return APR_SUCCESS;
 }
 
 /* ---- whom it reaches in this shard ------------------------------------------ */
@@ -59,22 +62,22 @@ static apr_status_t need_room(sending *s, uint32_t more)
     return APR_SUCCESS;
 }
 
-/* It is touched: expiry, which may make room for the next, must not forget it. */
-static void add_place(sending *s, uint32_t number, int copy)
+/* It is touched: expiry, which may make room for the next, must not forget it.
+ * APR_SUCCESS, CSQ_RETRY. */
+static apr_status_t add_place(sending *s, uint32_t number, int copy)
 {
     csq_queue *queue = csq_queue_at(s->p.q, number);
     csq_place place = { .queue = number, .target = s->client, .copy = copy };
     apr_status_t rv;
 
     if (!queue || !csq_place_is_there(&s->p, queue))
-        return;
+        return APR_SUCCESS;
     rv = csq_place_judge_locked(&s->p, s->shard, &place);
-    if (rv != APR_SUCCESS) {
-        refuse(s, s->client, rv);
-        return;
-    }
+    if (rv != APR_SUCCESS)
+        return refuse(s, s->client, rv);
     csq_queue_touch(s->p.q, queue, s->p.now);
     s->p.places[s->p.count++] = place;
+    return APR_SUCCESS;
 }
 
 /* Known devices, and the queue that waits for the first. */
@@ -146,14 +149,12 @@ static apr_status_t add_client(sending *s, uint32_t number)
         return rv;
     if (!known && !waiting && !s->p.now_only) {
         rv = make_waiting(s, number, &waiting);
-        if (rv != APR_SUCCESS) {
-            refuse(s, number, rv);
-            return APR_SUCCESS;
-        }
+        if (rv != APR_SUCCESS)
+            return refuse(s, number, rv);
     }
     if (!known && waiting)
-        add_place(s, waiting, 0);
-    for (at = client->queues; at && added < known && steps < STEPS;
+        rv = add_place(s, waiting, 0);
+    for (at = client->queues; at && added < known && steps < STEPS && rv == APR_SUCCESS;
          at = queue->sibling, steps++) {
         queue = csq_queue_at(s->p.q, at);
         if (!queue)
@@ -161,9 +162,9 @@ static apr_status_t add_client(sending *s, uint32_t number)
         if (!(queue->flags & CSQ_QUEUE_KNOWN))
             continue;
         added++;
-        add_place(s, at, known > 1);
+        rv = add_place(s, at, known > 1);
     }
-    return APR_SUCCESS;
+    return rv;
 }
 
 static apr_status_t add_members(sending *s)
@@ -215,7 +216,18 @@ static apr_status_t add_everybody(sending *s)
 
 /* ---- one shard ------------------------------------------------------------------ */
 
-/* After a repair: is it still there? */
+/* Its sender may have taken it back in between. */
+static int was_withdrawn(sending *s)
+{
+    csq_stored *stored = csq_stored_at(s->p.q, s->p.stored);
+    const csq_fate_record *fate =
+        s->out.queues ? csq_fate_find_locked(s->p.q, s->p.id) : NULL;
+
+    return stored ? stored->entry.committed == CSQ_WITHDRAWN
+                  : fate && fate->fate == CSQ_FATE_WITHDRAWN;
+}
+
+/* After a repair: is it still there? CSQ_FINISHED: it must not come back. */
 static apr_status_t find_again(sending *s)
 {
     csq *q = s->p.q;
@@ -227,6 +239,10 @@ static apr_status_t find_again(sending *s)
     rv = csq_id_find_locked(q, s->p.id, &s->p.stored);
     if (rv == APR_SUCCESS)
         rv = csq_receipt_find_locked(q, s->p.id, &s->p.receipt);
+    if (rv == APR_SUCCESS && was_withdrawn(s))
+        rv = CSQ_FINISHED;
+    if (rv != APR_SUCCESS)
+        s->p.stored = 0;
     stored = csq_stored_at(q, s->p.stored);
     if (stored) {
         s->p.origin_number = stored->entry.body;
@@ -318,24 +334,66 @@ static apr_status_t let_go(sending *s)
     return rv;
 }
 
-static apr_status_t go_to(sending *s, unsigned shard)
+static void ring(sending *s)
 {
-    apr_status_t rv = csq_lock_next(s->p.q, s->shard, shard);
-
     csq_slot_ring(s->p.q, &s->p.rings);
     s->p.rings.count = 0;
     s->p.rings.many = 0;
-    s->shard = shard;
-    if (rv != CSQ_RETRY)
-        return rv;
+}
+
+/* Nothing is locked. Repairs first, if that is due. */
+static apr_status_t lock_again(sending *s)
+{
+    uint32_t set = UINT32_C(1) << s->shard;
+    apr_status_t rv;
+
     s->p.stored = 0;
-    rv = csq_lock(s->p.q, UINT32_C(1) << shard);
+    rv = csq_lock(s->p.q, set);
     if (rv != APR_SUCCESS)
         return rv;
     rv = find_again(s);
     if (rv != APR_SUCCESS)
-        csq_unlock(s->p.q, UINT32_C(1) << shard);
+        csq_unlock(s->p.q, set);
     return rv;
+}
+
+/* From here on all statuses but APR_SUCCESS mean that nothing is locked. */
+static apr_status_t go_to(sending *s, unsigned shard)
+{
+    apr_status_t rv = csq_lock_next(s->p.q, s->shard, shard);
+
+    ring(s);
+    s->shard = shard;
+    if (rv == CSQ_RETRY)
+        return lock_again(s);
+    if (rv != APR_SUCCESS && s->p.stored)
+        csq_repair_want(s->p.q);
+    return rv;
+}
+
+/* If a repair is due before anything was linked here it is tried again. */
+static apr_status_t serve_locked(sending *s)
+{
+    csq *q = s->p.q;
+    apr_uint32_t refused = s->out.refused;
+    apr_status_t rv;
+    int i;
+
+    for (i = 1;; i++) {
+        rv = serve_shard(s);
+        csq_release_locked(q, s->shard);
+        if (rv == APR_SUCCESS)
+            return rv;
+        if (s->p.stored)
+            csq_repair_want(q);
+        csq_unlock(q, UINT32_C(1) << s->shard);
+        ring(s);
+        if (rv != CSQ_RETRY || s->out.refused != refused || i == CSQ_RETRIES)
+            return rv;
+        rv = lock_again(s);
+        if (rv != APR_SUCCESS)
+            return rv;
+    }
 }
 
 static apr_status_t serve_all(sending *s)
@@ -344,24 +402,18 @@ static apr_status_t serve_all(sending *s)
     unsigned shard = 0;
     apr_status_t rv = csq_lock(q, 1);
 
-    while (rv == APR_SUCCESS) {
-        rv = serve_shard(s);
-        csq_release_locked(q, s->shard);
-        if (rv != APR_SUCCESS || ++shard == CSQ_SHARDS)
-            break;
+    if (rv == APR_SUCCESS)
+        rv = serve_locked(s);
+    while (rv == APR_SUCCESS && ++shard < CSQ_SHARDS) {
         rv = go_to(s, shard);
-        if (rv != APR_SUCCESS) {
-            if (s->p.stored)
-                csq_repair_want(q);
-            return rv;
-        }
+        if (rv == APR_SUCCESS)
+            rv = serve_locked(s);
     }
-    if (s->shard == CSQ_SHARDS - 1 && rv == APR_SUCCESS)
-        rv = let_go(s);
-    else if (s->p.stored)
-        csq_repair_want(q);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = let_go(s);
     csq_unlock(q, UINT32_C(1) << s->shard);
-    csq_slot_ring(q, &s->p.rings);
+    ring(s);
     return rv;
 }
 

@@ -24,7 +24,7 @@ typedef struct fetching {
     csq_queue *queue;
     uint64_t after;               /* the least of those that follow              */
     uint64_t stood[CSQ_HIGH + 1]; /* by urgency; 0: from the oldest           */
-    int apart;                 /* urgencies stand at different places         */
+    int apart;                    /* urgencies stand at different places         */
     int passing[CSQ_HIGH];        /* one of this urgency was passed over         */
     int passed[CSQ_HIGH];         /* the same, before `last`                     */
     int foreign;                  /* the cursor is not of this queue             */
@@ -232,8 +232,11 @@ static void set_cursor(const fetching *f, csq_cursor *cursor, uint64_t sequence)
 static void pass_over(fetching *f, csq_entry *entry, csq_urgency urgency)
 {
     f->passing[urgency] = 1;
-    if (!f->fetch->peek && !csq_entry_was_handed(entry, f->queue))
+    if (f->fetch->peek)
+        return;
+    if (!csq_entry_was_handed(entry, f->queue))
         entry->sequence_high |= CSQ_PASSED;
+    entry->sequence_high |= CSQ_BEHIND;
 }
 
 static void note_handed(fetching *f, csq_entry *entry, const csq_stored *stored)

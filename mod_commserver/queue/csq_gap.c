@@ -89,12 +89,12 @@ static void count_up(uint32_t *count, uint32_t by)
     *count = *count > UINT32_MAX - by ? UINT32_MAX : *count + by;
 }
 
-/* What was passed over lies before the client's cursor, which would hide its
- * gap: that takes a sequence of its own.                                     */
+/* What was passed over lies before the client's cursor, or that of before, which
+ * would hide its gap: that takes a sequence of its own.                      */
 static uint64_t place_for(csq_queue *queue, const csq_entry *entry)
 {
-    return entry->sequence_high & CSQ_PASSED ? queue->next_sequence++
-                                             : csq_entry_sequence(entry);
+    return entry->sequence_high & (CSQ_PASSED | CSQ_BEHIND) ? queue->next_sequence++
+                                                            : csq_entry_sequence(entry);
 }
 
 apr_status_t csq_gap_add_locked(csq *q, csq_queue *queue, const csq_entry *entry,

@@ -256,7 +256,7 @@ typedef struct csq_queue {
     uint32_t wheel_next;
     uint32_t wheel_prev;
     uint32_t due;              /* second from which it may be forgotten       */
-    uint64_t next_sequence;    /* from 1, 47 bits                             */
+    uint64_t next_sequence;    /* from 1, 46 bits                             */
     uint64_t handed_out;       /* greatest sequence told to the client        */
     uint64_t waiter;
     uint64_t bytes;
@@ -279,10 +279,13 @@ typedef struct csq_queue {
 #define CSQ_SPREAD        0x80 /* has ENTRY chunks, is none itself            */
 
 /* entry.sequence_high: it lies before queue.handed_out, but was passed over by
- * a client that wanted urgent ones only.                                     */
+ * a client that wanted urgent ones only, and has not been handed out.        */
 #define CSQ_PASSED 0x8000
+/* The same, but it may have been handed out: as long as nobody acknowledges it
+ * the client may come back with a cursor that it lies behind.                */
+#define CSQ_BEHIND 0x4000
 
-#define CSQ_SEQUENCE_MAX ((UINT64_C(1) << 47) - 1) /* more is damage          */
+#define CSQ_SEQUENCE_MAX ((UINT64_C(1) << 46) - 1) /* more is damage          */
 #define CSQ_LEAVING   2
 #define CSQ_WITHDRAWN 2        /* committed: but taken back by its sender     */
 
@@ -294,8 +297,8 @@ typedef struct csq_entry {
     uint8_t committed;         /* message: 1 when it counts                   */
     uint8_t linked;            /* 1: hangs in a queue; CSQ_LEAVING + csq_fate:
                                   is taken out, or about to be                */
-    uint32_t sequence_low;     /* 47 bits                                     */
-    uint16_t sequence_high;    /* and CSQ_PASSED                              */
+    uint32_t sequence_low;     /* 46 bits                                     */
+    uint16_t sequence_high;    /* and CSQ_PASSED, CSQ_BEHIND                  */
     uint16_t time_high;        /* message: of its time                        */
     uint32_t queue;            /* spread message: receivers it had            */
     uint32_t queue_next;       /* spread message: its first entry             */

@@ -419,7 +419,7 @@ static inline uint64_t csq_stored_expires(const csq_stored *stored)
 static inline uint64_t csq_entry_sequence(const csq_entry *entry)
 {
     return entry->sequence_low
-           | (uint64_t)(entry->sequence_high & (CSQ_PASSED - 1)) << 32;
+           | (uint64_t)(entry->sequence_high & (CSQ_BEHIND - 1)) << 32;
 }
 
 /** It was handed out to the client of its queue. */

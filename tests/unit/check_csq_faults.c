@@ -152,7 +152,14 @@ static apr_status_t append_to_group(void)
 {
     csq_message message = asked_of("new");
 
-    return csq_append_group(fx.q, &message, "staff", fx.now, NULL, NULL, &fx.appended);
+    apr_status_t rv =
+        csq_append_group(fx.q, &message, "staff", fx.now, NULL, NULL, &fx.appended);
+
+    if (fault == CSQ_RETRY) {
+        ck_assert_uint_eq(fx.appended.queues, 4);
+        ck_assert_uint_eq(fx.appended.refused, 0);
+    }
+    return rv;
 }
 
 static void prepare_handed(void)

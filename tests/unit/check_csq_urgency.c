@@ -111,6 +111,56 @@ START_TEST(any_mixture_gives_each_message_once)
 }
 END_TEST
 
+/* It was handed out, but not kept: the agent was killed, and comes back on a
+ * battery.                                                                   */
+START_TEST(what_was_passed_over_the_second_time_is_missed_when_dropped)
+{
+    const csq_gap *gaps;
+    apr_uint32_t n;
+
+    fx.limits.overflow = CSQ_OVERFLOW_DROP_OLDEST;
+    fx.limits.max_queue = 2;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    say("l1", CSQ_LOW);
+    say("h2", CSQ_HIGH);
+    ck_assert_str_eq(first(CSQ_VERY_LOW, 10), "l1 h2");
+    ck_assert_str_eq(first(CSQ_HIGH, 10), "h2");
+    say("h3", CSQ_HIGH);
+    ck_assert_str_eq(next(CSQ_VERY_LOW, 10), "h3");
+    ck_assert_int_eq(csq_batch_gap(fx.batch, &gaps, &n), 1);
+    ck_assert_uint_eq(gaps[0].count, 1);
+    ck_assert_str_eq(next(CSQ_VERY_LOW, 10), "");
+    ck_assert_int_eq(csq_batch_gap(fx.batch, &gaps, &n), 0);
+}
+END_TEST
+
+/* The same, when it comes to what it had passed over. */
+START_TEST(what_was_behind_and_not_kept_is_missed_when_dropped)
+{
+    const csq_gap *gaps;
+    csq_cursor cursor;
+    apr_uint32_t n;
+
+    fx.limits.overflow = CSQ_OVERFLOW_DROP_OLDEST;
+    fx.limits.max_queue = 2;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    say("l1", CSQ_LOW);
+    say("h2", CSQ_HIGH);
+    ck_assert_str_eq(first(CSQ_HIGH, 10), "h2");
+    cursor = cursor_now();
+    ck_ok(read_as("alice", NULL, &cursor, CSQ_VERY_LOW, 10));
+    ck_assert_str_eq(texts(), "l1");
+    say("h3", CSQ_HIGH);
+    say("h4", CSQ_HIGH);
+    ck_ok(read_as("alice", NULL, &cursor, CSQ_VERY_LOW, 10));
+    ck_assert_str_eq(texts(), "h3 h4");
+    ck_assert_int_eq(csq_batch_gap(fx.batch, &gaps, &n), 1);
+    ck_assert_uint_eq(gaps[0].count, 1);
+    ck_assert_str_eq(next(CSQ_VERY_LOW, 10), "");
+    ck_assert_int_eq(csq_batch_gap(fx.batch, &gaps, &n), 0);
+}
+END_TEST
+
 START_TEST(a_topic_takes_the_place_of_what_waits)
 {
     unsigned char id[CSQ_ID_BYTES];
@@ -212,6 +262,8 @@ int main(void)
     tcase_add_test(tc, what_is_less_urgent_stays_for_later);
     tcase_add_test(tc, small_batches_lose_nothing);
     tcase_add_test(tc, any_mixture_gives_each_message_once);
+    tcase_add_test(tc, what_was_passed_over_the_second_time_is_missed_when_dropped);
+    tcase_add_test(tc, what_was_behind_and_not_kept_is_missed_when_dropped);
     tcase_add_test(tc, a_topic_takes_the_place_of_what_waits);
     tcase_add_test(tc, a_topic_is_of_one_application_sender_and_receiver);
     tcase_add_test(tc, a_full_queue_takes_what_replaces);
