@@ -322,12 +322,16 @@ static void publish_keyed(sending *s, unsigned at)
     unsigned char id[CSQ_ID_BYTES];
     csq_appended out;
     char answer[64];
+    int tries = 0;
     apr_status_t rv;
 
-    len = sizeof answer;
     note_begun(s);
-    rv = csq_repeat_begin(fx.q, &digest, &digest, csq_waiter_make(slot, 1), 3600 * SECOND,
-                          fx.now, id, answer, &len);
+    do {
+        len = sizeof answer;
+        rv = csq_repeat_begin(fx.q, &digest, &digest, csq_waiter_make(slot, 1),
+                              3600 * SECOND, fx.now, id, answer, &len);
+        /* Its slot may have gone to one that is about to claim it. */
+    } while (rv == CSQ_RUNNING && tries++ < 2000 && poll(NULL, 0, 1) == 0);
     if (rv == CSQ_REPEATED || rv == APR_SUCCESS)
         memcpy(out.id, id, sizeof id);
     if (rv == APR_SUCCESS) {
