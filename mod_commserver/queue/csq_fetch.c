@@ -308,10 +308,13 @@ static apr_status_t read_queue(fetching *f)
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
+/* One behind messages that did not fit any more is told with those. */
 static void read_gap(fetching *f)
 {
     uint64_t sequence = csq_gap_sequence(f->q, f->queue, f->stood[CSQ_HIGH]);
 
+    if (f->more && sequence > f->last)
+        sequence = 0;
     if (f->foreign)
         csq_batch_gap_unknown(f->batch);
     else if (sequence)

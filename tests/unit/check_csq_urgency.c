@@ -161,6 +161,29 @@ START_TEST(what_was_behind_and_not_kept_is_missed_when_dropped)
 }
 END_TEST
 
+START_TEST(a_gap_does_not_hide_what_lies_before_it)
+{
+    const csq_gap *gaps;
+    apr_uint32_t n;
+
+    fx.limits.overflow = CSQ_OVERFLOW_DROP_OLDEST;
+    fx.limits.max_queue = 4;
+    ck_ok(csq_limits_set(fx.q, &fx.limits));
+    say("l1", CSQ_LOW);
+    say("h2", CSQ_HIGH);
+    say("n3", CSQ_NORMAL);
+    say("n4", CSQ_NORMAL);
+    ck_assert_str_eq(first(CSQ_HIGH, 10), "h2");
+    say("n5", CSQ_NORMAL);
+    ck_assert_str_eq(next(CSQ_VERY_LOW, 1), "n3");
+    ck_assert_str_eq(next(CSQ_VERY_LOW, 1), "n4");
+    ck_assert_str_eq(next(CSQ_VERY_LOW, 1), "n5");
+    ck_assert_int_eq(csq_batch_gap(fx.batch, &gaps, &n), 1);
+    ck_assert_uint_eq(gaps[0].count, 1);
+    ck_assert_str_eq(next(CSQ_VERY_LOW, 1), "");
+}
+END_TEST
+
 START_TEST(a_topic_takes_the_place_of_what_waits)
 {
     unsigned char id[CSQ_ID_BYTES];
@@ -264,6 +287,7 @@ int main(void)
     tcase_add_test(tc, any_mixture_gives_each_message_once);
     tcase_add_test(tc, what_was_passed_over_the_second_time_is_missed_when_dropped);
     tcase_add_test(tc, what_was_behind_and_not_kept_is_missed_when_dropped);
+    tcase_add_test(tc, a_gap_does_not_hide_what_lies_before_it);
     tcase_add_test(tc, a_topic_takes_the_place_of_what_waits);
     tcase_add_test(tc, a_topic_is_of_one_application_sender_and_receiver);
     tcase_add_test(tc, a_full_queue_takes_what_replaces);
