@@ -114,11 +114,7 @@ static apr_status_t make_waiting(sending *s, uint32_t client_number, uint32_t *o
     name.hash = csq_client_hash(q, client, &ok);
     if (!ok)
         return CSQ_DAMAGED;
-    rv = csq_allocator_lock(q);
-    if (rv != APR_SUCCESS)
-        return rv;
-    rv = csq_chunk_take_locked(q, csq_queue_chunks(0), &chain);
-    csq_allocator_unlock(q);
+    rv = csq_chunk_take(q, csq_queue_chunks(0), 0, &chain);
     if (rv == APR_SUCCESS)
         rv = csq_queue_make(q, chain, &name, NULL, 0, s->p.now);
     if (rv != APR_SUCCESS)

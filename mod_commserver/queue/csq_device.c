@@ -235,17 +235,6 @@ static apr_status_t look_over(joining *j)
     return APR_SUCCESS;
 }
 
-static apr_status_t take_chain(csq *q, uint32_t n, uint32_t *out_chain)
-{
-    apr_status_t rv = csq_allocator_lock(q);
-
-    if (rv != APR_SUCCESS)
-        return rv;
-    rv = csq_chunk_take_last_locked(q, n, out_chain);
-    csq_allocator_unlock(q);
-    return rv;
-}
-
 static void set_known(csq_queue *queue)
 {
     __atomic_store_n(&queue->flags, queue->flags | CSQ_QUEUE_KNOWN, __ATOMIC_RELEASE);
@@ -260,7 +249,7 @@ static apr_status_t name_queue(joining *j)
     apr_status_t rv = csq_queue_room_locked(j->q, j->shard, j->client, 0, 1);
 
     if (rv == APR_SUCCESS)
-        rv = take_chain(j->q, 1, &number);
+        rv = csq_chunk_take(j->q, 1, 1, &number);
     if (rv != APR_SUCCESS)
         return rv;
     chunk = csq_chunk_at(j->q, number);
@@ -279,7 +268,7 @@ static apr_status_t make_own(joining *j)
     apr_status_t rv = csq_queue_room_locked(q, j->shard, j->client, 0, 1);
 
     if (rv == APR_SUCCESS)
-        rv = take_chain(q, csq_queue_chunks(j->name->device_len), &chain);
+        rv = csq_chunk_take(q, csq_queue_chunks(j->name->device_len), 1, &chain);
     if (rv != APR_SUCCESS)
         return rv;
     rv = csq_queue_make(q, chain, j->name, j->name->key->device, j->name->device_len,

@@ -15,7 +15,6 @@
 
 #define NODES_AT_ONCE 256 /* per hold of a shard's lock                  */
 #define CLOCK_BACK    60  /* seconds that the wheel may be ahead of the clock */
-#define SWEEP_SHARD   1u  /* what the allocator guards needs one lock    */
 
 static uint32_t limit_of(const apr_uint32_t *limit)
 {
@@ -368,19 +367,15 @@ static apr_status_t sweep_part(csq *q, apr_time_t now, int whole)
 {
     uint32_t second = csq_seconds(now);
     unsigned part = whole ? CSQ_SWEEP_PARTS : second % CSQ_SWEEP_PARTS;
-    apr_status_t rv = csq_lock(q, SWEEP_SHARD);
+    apr_status_t rv = csq_lock_tables(q);
 
     if (rv != APR_SUCCESS)
         return rv;
-    rv = csq_allocator_lock(q);
-    if (rv == APR_SUCCESS) {
-        rv = csq_receipt_sweep_locked(q, second, part);
-        if (rv == APR_SUCCESS)
-            rv = csq_repeat_sweep_locked(q, second, part);
-        csq_allocator_unlock(q);
-    }
-    csq_unlock(q, SWEEP_SHARD);
-    return rv == CSQ_RETRY ? APR_SUCCESS : rv;
+    rv = csq_receipt_sweep_locked(q, second, part);
+    if (rv == APR_SUCCESS)
+        rv = csq_repeat_sweep_locked(q, second, part);
+    csq_unlock_tables(q);
+    return rv;
 }
 
 apr_status_t csq_expire(csq *q, apr_time_t now, unsigned budget)

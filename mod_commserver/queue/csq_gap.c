@@ -18,12 +18,8 @@
 static apr_status_t take_chunk(csq *q, uint32_t *out_number)
 {
     csq_gap_chunk *gap;
-    apr_status_t rv = csq_allocator_lock(q);
+    apr_status_t rv = csq_chunk_take(q, 1, 1, out_number);
 
-    if (rv != APR_SUCCESS)
-        return rv;
-    rv = csq_chunk_take_last_locked(q, 1, out_number);
-    csq_allocator_unlock(q);
     if (rv != APR_SUCCESS)
         return rv;
     gap = csq_chunk_at(q, *out_number);

@@ -160,17 +160,6 @@ static apr_status_t write_name(csq *q, csq_group *group, const csq_group_name *n
     return rv;
 }
 
-static apr_status_t take_chain(csq *q, uint32_t n, uint32_t *out_chain)
-{
-    apr_status_t rv = csq_allocator_lock(q);
-
-    if (rv != APR_SUCCESS)
-        return rv;
-    rv = csq_chunk_take_locked(q, n, out_chain);
-    csq_allocator_unlock(q);
-    return rv;
-}
-
 static apr_status_t make_group(changing *c)
 {
     csq *q = c->q;
@@ -179,8 +168,9 @@ static apr_status_t make_group(changing *c)
     csq_group *group;
     uint32_t chain;
     uint32_t next;
-    apr_status_t rv = take_chain(
-        q, csq_group_chunks(name->realm_len + name->app_len + name->group_len), &chain);
+    apr_status_t rv = csq_chunk_take(
+        q, csq_group_chunks(name->realm_len + name->app_len + name->group_len), 0,
+        &chain);
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -214,7 +204,7 @@ static apr_status_t need_free_place(changing *c, csq_group *group, uint32_t **ou
 
     if (rv != APR_SUCCESS || *out_place)
         return rv;
-    rv = take_chain(c->q, 1, &number);
+    rv = csq_chunk_take(c->q, 1, 0, &number);
     if (rv != APR_SUCCESS)
         return rv;
     members = csq_chunk_at(c->q, number);

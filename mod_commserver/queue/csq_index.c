@@ -216,12 +216,8 @@ apr_status_t csq_client_need_locked(csq *q, const csq_name *name, uint32_t *out_
         return rv;
     if (clients_full(q))
         return CSQ_CLIENTS_FULL;
-    rv = csq_allocator_lock(q);
-    if (rv != APR_SUCCESS)
-        return rv;
-    rv = csq_chunk_take_locked(q, csq_client_chunks(name->realm_len, name->client_len),
-                               &chain);
-    csq_allocator_unlock(q);
+    rv = csq_chunk_take(q, csq_client_chunks(name->realm_len, name->client_len), 0,
+                        &chain);
     if (rv != APR_SUCCESS)
         return rv;
     rv = csq_client_make_locked(q, name, chain, 0);

@@ -9,7 +9,6 @@
 #include "cs_compat.h"
 #include "csq_private.h"
 
-#define ONE_SHARD 1u         /* what is guarded by the allocator needs no more */
 #define FINAL     UINT32_MAX /* changes of what is known by its fate only      */
 
 typedef struct asking {
@@ -276,28 +275,28 @@ static apr_status_t settle(csq *q)
     return APR_SUCCESS;
 }
 
-static apr_status_t lock_with(csq *q, uint32_t set)
+static apr_status_t lock_whole(csq *q)
 {
     apr_status_t rv = CSQ_RETRY;
     int i;
 
     for (i = 0; i < CSQ_RETRIES && rv == CSQ_RETRY; i++) {
-        rv = csq_lock(q, set);
+        rv = csq_lock(q, CSQ_ALL_SHARDS);
         if (rv != APR_SUCCESS)
             return rv;
-        rv = set == CSQ_ALL_SHARDS ? settle(q) : APR_SUCCESS;
+        rv = settle(q);
         if (rv == APR_SUCCESS)
             rv = csq_allocator_lock(q);
         if (rv != APR_SUCCESS)
-            csq_unlock(q, set);
+            csq_unlock(q, CSQ_ALL_SHARDS);
     }
     return rv == CSQ_RETRY ? CSQ_BUSY : rv;
 }
 
-static void unlock_with(asking *a, uint32_t set)
+static void unlock_whole(asking *a)
 {
     csq_allocator_unlock(a->q);
-    csq_unlock(a->q, set);
+    csq_unlock(a->q, CSQ_ALL_SHARDS);
     csq_slot_ring(a->q, &a->rings);
 }
 
@@ -305,7 +304,7 @@ apr_status_t csq_message_get(csq *q, const csq_message_key *key, csq_waiter wait
                              const apr_uint32_t *changes, csq_message_info *out_info)
 {
     asking a = { .q = q, .key = key, .info = out_info };
-    apr_status_t rv = lock_with(q, CSQ_ALL_SHARDS);
+    apr_status_t rv = lock_whole(q);
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -314,7 +313,7 @@ apr_status_t csq_message_get(csq *q, const csq_message_key *key, csq_waiter wait
         rv = describe(&a);
     if (rv == APR_SUCCESS && waiter && changes && *changes == out_info->changes)
         rv = wait_for_it(&a, waiter);
-    unlock_with(&a, CSQ_ALL_SHARDS);
+    unlock_whole(&a);
     return rv;
 }
 
@@ -322,7 +321,7 @@ apr_status_t csq_message_unwait(csq *q, const csq_message_key *key, csq_waiter w
 {
     csq_receipt *receipt;
     uint32_t number;
-    apr_status_t rv = lock_with(q, ONE_SHARD);
+    apr_status_t rv = csq_lock_tables(q);
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -332,8 +331,7 @@ apr_status_t csq_message_unwait(csq *q, const csq_message_key *key, csq_waiter w
         receipt->waiter = 0;
     else if (receipt && receipt->waiter)
         rv = CSQ_REPLACED;
-    csq_allocator_unlock(q);
-    csq_unlock(q, ONE_SHARD);
+    csq_unlock_tables(q);
     return rv;
 }
 
@@ -391,7 +389,7 @@ apr_status_t csq_message_withdraw(csq *q, const csq_message_key *key,
 {
     asking a = { .q = q, .key = key, .info = out_info };
     int open = 0;
-    apr_status_t rv = lock_with(q, CSQ_ALL_SHARDS);
+    apr_status_t rv = lock_whole(q);
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -447,14 +445,15 @@ static void acknowledge_one(csq *q, const char *realm, const unsigned char *id,
 apr_status_t csq_message_acknowledged(csq *q, const char *realm,
                                       const unsigned char (*ids)[CSQ_ID_BYTES], int n)
 {
-    asking a = { .q = q };
+    csq_ring_set rings = { .count = 0 };
     int i;
-    apr_status_t rv = lock_with(q, ONE_SHARD);
+    apr_status_t rv = csq_lock_tables(q);
 
     if (rv != APR_SUCCESS)
         return rv;
     for (i = 0; i < n; i++)
-        acknowledge_one(q, realm, ids[i], &a.rings);
-    unlock_with(&a, ONE_SHARD);
+        acknowledge_one(q, realm, ids[i], &rings);
+    csq_unlock_tables(q);
+    csq_slot_ring(q, &rings);
     return APR_SUCCESS;
 }

@@ -179,6 +179,10 @@ void csq_unlock(csq *q, uint32_t set);
 /** Under a shard's lock. CSQ_BUSY; CSQ_RETRY: give the shards back. */
 apr_status_t csq_allocator_lock(csq *q);
 void csq_allocator_unlock(csq *q);
+/** The lock of the allocator for what it guards beside chunks; with it goes one
+ *  of a shard, for a repair to be seen. CSQ_BUSY, CSQ_CLOSED, CSQ_DAMAGED. */
+apr_status_t csq_lock_tables(csq *q);
+void csq_unlock_tables(csq *q);
 /** All locks, without a repair. Flags that one is due are left alone. */
 apr_status_t csq_lock_all(csq *q);
 void csq_unlock_all(csq *q);
@@ -252,6 +256,9 @@ apr_status_t csq_chunk_take_locked(csq *q, uint32_t n, uint32_t *out_head);
 /** The same, of the reserve too: for what helps to empty the segment, and for
  *  what was in one before. */
 apr_status_t csq_chunk_take_last_locked(csq *q, uint32_t n, uint32_t *out_head);
+/** One of the two, with the allocator's lock taken for it. CSQ_BUSY, CSQ_RETRY
+ *  too. */
+apr_status_t csq_chunk_take(csq *q, uint32_t n, int last, uint32_t *out_head);
 /** Give a chain back. Allocator locked. CSQ_DAMAGED: its end was not found. */
 apr_status_t csq_chunk_give_locked(csq *q, uint32_t head, uint32_t n);
 /** Cut the first n chunks off a chain. @return their head; 0: too short. */

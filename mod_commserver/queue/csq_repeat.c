@@ -9,7 +9,6 @@
 #include "cs_compat.h"
 #include "csq_private.h"
 
-#define ONE_SHARD   1u /* what the allocator guards needs one lock    */
 #define DIGEST_SEED UINT64_C(0x726570656174)
 
 csq_digest csq_digest_make(csq *q, const char *const *strings, const apr_size_t *lengths,
@@ -177,28 +176,6 @@ static apr_status_t begin_locked(beginning *b, uint32_t second)
     return *link ? begin_again(b, csq_repeat_at(b->q, *link)) : begin_new(b);
 }
 
-static apr_status_t lock(csq *q)
-{
-    apr_status_t rv = CSQ_RETRY;
-    int i;
-
-    for (i = 0; i < CSQ_RETRIES && rv == CSQ_RETRY; i++) {
-        rv = csq_lock(q, ONE_SHARD);
-        if (rv != APR_SUCCESS)
-            return rv;
-        rv = csq_allocator_lock(q);
-        if (rv != APR_SUCCESS)
-            csq_unlock(q, ONE_SHARD);
-    }
-    return rv == CSQ_RETRY ? CSQ_BUSY : rv;
-}
-
-static void unlock(csq *q)
-{
-    csq_allocator_unlock(q);
-    csq_unlock(q, ONE_SHARD);
-}
-
 apr_status_t csq_repeat_begin(csq *q, const csq_digest *key, const csq_digest *body,
                               csq_waiter owner, apr_interval_time_t window,
                               apr_time_t now, unsigned char out_id[CSQ_ID_BYTES],
@@ -210,11 +187,11 @@ apr_status_t csq_repeat_begin(csq *q, const csq_digest *key, const csq_digest *b
     apr_status_t rv;
 
     for (;;) {
-        rv = lock(q);
+        rv = csq_lock_tables(q);
         if (rv != APR_SUCCESS)
             return rv;
         rv = begin_locked(&b, csq_seconds(now));
-        unlock(q);
+        csq_unlock_tables(q);
         if (rv != CSQ_SEGMENT_FULL || swept++)
             return rv;
         csq_expire(q, now, q->chunk_count);
@@ -252,7 +229,7 @@ apr_status_t csq_repeat_finish(csq *q, const csq_digest *key, const char *answer
 
     if (len > CSQ_ANSWER_MAX)
         return APR_EINVAL;
-    rv = lock(q);
+    rv = csq_lock_tables(q);
     if (rv != APR_SUCCESS)
         return rv;
     rv = find_link(q, key->bytes, &link);
@@ -262,21 +239,21 @@ apr_status_t csq_repeat_finish(csq *q, const csq_digest *key, const char *answer
         rv = keep_answer(q, *link, answer, len);
         __atomic_store_n(&csq_repeat_at(q, *link)->finished, 1, __ATOMIC_RELEASE);
     }
-    unlock(q);
+    csq_unlock_tables(q);
     return rv;
 }
 
 apr_status_t csq_repeat_forget(csq *q, const csq_digest *key)
 {
     uint32_t *link;
-    apr_status_t rv = lock(q);
+    apr_status_t rv = csq_lock_tables(q);
 
     if (rv != APR_SUCCESS)
         return rv;
     rv = find_link(q, key->bytes, &link);
     if (rv == APR_SUCCESS)
         rv = *link ? forget(q, link) : CSQ_EMPTY;
-    unlock(q);
+    csq_unlock_tables(q);
     return rv;
 }
 

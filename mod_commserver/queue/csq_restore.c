@@ -362,15 +362,15 @@ static apr_status_t restore_entry(restoring *s)
     csq_queue *queue = csq_queue_at(s->q, s->queue);
     uint32_t message = number_get(&s->messages, get32(s));
     uint64_t sequence = csq_reader_number(s->r, 8);
-    uint8_t passed = get8(s);
+    uint8_t marks = get8(s);
     uint8_t topic_len = get8(s);
     char topic[UINT8_MAX + 1];
     uint32_t number;
     apr_status_t rv;
 
     if (!csq_reader_text(s->r, topic, topic_len) || !csq_reader_complete(s->r) || !queue
-        || !message || passed > 1 || sequence <= s->last_sequence
-        || sequence >= s->next_sequence
+        || !message || marks > (CSQ_SAVED_PASSED | CSQ_SAVED_BEHIND)
+        || sequence <= s->last_sequence || sequence >= s->next_sequence
         || (topic_len && csq_topic_check(topic, topic_len) != APR_SUCCESS))
         return CSQ_DAMAGED;
     rv = make_entry(s, message, topic, topic_len, &number);
@@ -380,8 +380,10 @@ static apr_status_t restore_entry(restoring *s)
     rv = csq_entry_link_locked(s->q, s->shard, s->queue, number);
     if (rv != APR_SUCCESS)
         return rv;
-    if (passed)
+    if (marks & CSQ_SAVED_PASSED)
         csq_entry_at(s->q, number)->sequence_high |= CSQ_PASSED;
+    if (marks & CSQ_SAVED_BEHIND)
+        csq_entry_at(s->q, number)->sequence_high |= CSQ_BEHIND;
     csq_stored_at(s->q, message)->refs++;
     csq_topic_add_locked(s->q, s->shard, number);
     s->last_sequence = sequence;

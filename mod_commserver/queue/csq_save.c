@@ -160,7 +160,8 @@ static apr_status_t save_entry(saving *s, uint32_t number, csq_entry *entry)
     csq_writer_record(&s->w, CSQ_RECORD_ENTRY);
     put32(s, s->numbers[message]);
     put64(s, csq_entry_sequence(entry));
-    put8(s, (entry->sequence_high & CSQ_PASSED) != 0);
+    put8(s, (uint8_t)((entry->sequence_high & CSQ_PASSED ? CSQ_SAVED_PASSED : 0)
+                      | (entry->sequence_high & CSQ_BEHIND ? CSQ_SAVED_BEHIND : 0)));
     put8(s, link ? link->topic_len : 0);
     if (link)
         csq_writer_bytes(&s->w, link->topic, link->topic_len);

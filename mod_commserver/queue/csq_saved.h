@@ -44,6 +44,10 @@ typedef enum csq_record {
     CSQ_RECORD_END
 } csq_record;
 
+/* Marks of an ENTRY: CSQ_PASSED, CSQ_BEHIND. */
+#define CSQ_SAVED_PASSED 1
+#define CSQ_SAVED_BEHIND 2
+
 /* Contents of BEGIN. */
 typedef struct csq_saved_begin {
     uint8_t id[CSQ_SAVED_ID]; /* of this file: it is restored once           */
