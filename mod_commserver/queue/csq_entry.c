@@ -290,6 +290,15 @@ static int free_message(releasing *r, uint32_t number, csq_stored *stored)
            == APR_SUCCESS;
 }
 
+/* While one is freed, what the next one needs comes into the cache. */
+static void expect_next(releasing *r)
+{
+    csq_stored *next = csq_stored_at(r->q, r->shard->release);
+
+    if (next)
+        csq_id_expect(r->q, next->id);
+}
+
 /* Free the first on the list. 0: the list is damaged. */
 static int release_one(releasing *r)
 {
@@ -303,6 +312,7 @@ static int release_one(releasing *r)
         || stored->refs == 0)
         return 0;
     r->shard->release = entry->queue_next;
+    expect_next(r);
     tell_receipt(r, stored, entry->queue_prev);
     if (number != message) {
         if (!remove_peer(q, stored, (csq_link *)entry, number))

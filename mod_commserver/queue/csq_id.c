@@ -131,3 +131,13 @@ const csq_fate_record *csq_fate_find_locked(csq *q, const unsigned char *id)
             return &set[i];
     return NULL;
 }
+
+/* Both tables are larger than the caches, and ids are random. */
+void csq_id_expect(csq *q, const unsigned char *id)
+{
+    const char *set = (const char *)set_of(q, id);
+
+    __builtin_prefetch(bucket_of(q, id), 1);
+    __builtin_prefetch(set, 1);
+    __builtin_prefetch(set + CSQ_FATE_WAYS * sizeof(csq_fate_record) / 2, 1);
+}

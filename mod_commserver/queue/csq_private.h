@@ -496,6 +496,8 @@ apr_status_t csq_id_find_locked(csq *q, const unsigned char *id, uint32_t *out_m
 void csq_fate_keep_locked(csq *q, const unsigned char *id, uint32_t app_hash,
                           uint16_t sender_hash, csq_fate fate, int handed,
                           uint32_t second);
+/** A message of this id is to be freed soon. No lock. */
+void csq_id_expect(csq *q, const unsigned char *id);
 const csq_fate_record *csq_fate_find_locked(csq *q, const unsigned char *id);
 
 /* ---- csq_receipt.c ------------------------------------------------------ */
