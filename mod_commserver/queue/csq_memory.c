@@ -27,8 +27,10 @@ char *csq_memory_base(csq *q, size_t *out_size)
 }
 
 /* APR does not look at what mmap() says. */
-static int is_mapped(const char *base)
+int csq_memory_is_mapped(const csq *q)
 {
+    char *base = q->shm ? apr_shm_baseaddr_get(q->shm) : NULL;
+
     return (uintptr_t)base >= 4096 && base != (char *)MAP_FAILED + 8;
 }
 
@@ -61,7 +63,7 @@ apr_status_t csq_memory_attach(csq *q)
     q->mapped = 1;
     base = apr_shm_baseaddr_get(q->shm);
     size = apr_shm_size_get(q->shm);
-    if (!is_mapped(base) || size < 2 * sizeof(csq_header)
+    if (!csq_memory_is_mapped(q) || size < 2 * sizeof(csq_header)
         || size > UINTPTR_MAX - (uintptr_t)base || !can_be_read(base + size - 1))
         return CSQ_DAMAGED;
     return APR_SUCCESS;
@@ -82,7 +84,7 @@ apr_status_t csq_memory_create(csq *q, size_t size)
     }
     q->mapped = 0;
     base = apr_shm_baseaddr_get(q->shm);
-    if (!is_mapped(base))
+    if (!csq_memory_is_mapped(q))
         return CSQ_NO_MEMORY;
     return csq_pages_reserve(base, apr_shm_size_get(q->shm));
 }
@@ -92,7 +94,7 @@ void csq_memory_drop(csq *q, int unlink)
 {
     if (!q->shm)
         return;
-    if (q->mapped && is_mapped(apr_shm_baseaddr_get(q->shm)))
+    if (q->mapped && csq_memory_is_mapped(q))
         apr_shm_detach(q->shm);
     else if (!q->mapped)
         apr_shm_destroy(q->shm);

@@ -102,6 +102,7 @@ apr_status_t csq_pages_reserve(char *base, size_t size);
 /** Map the memory of the path's name. ENOENT: there is none; APR_EOF: it was
  *  never finished; CSQ_DAMAGED: what APR notes of its size is wrong. */
 apr_status_t csq_memory_attach(csq *q);
+int csq_memory_is_mapped(const csq *q);
 /** New memory under the path's name, all pages there, all zero. */
 apr_status_t csq_memory_create(csq *q, size_t size);
 /** Unmap; `unlink`: its name goes, too. */

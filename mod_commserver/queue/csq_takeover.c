@@ -67,7 +67,7 @@ static apr_status_t write_file(const csq *q, const char *path, apr_pool_t *pool)
  * it would be most of what this process has.                                  */
 static int has_bytes(const csq *q)
 {
-    return q->shm && apr_shm_size_get(q->shm) <= SIZE_MAX / 2;
+    return csq_memory_is_mapped(q) && apr_shm_size_get(q->shm) <= SIZE_MAX / 2;
 }
 
 static apr_status_t set_aside(csq *q, const csq_plan *plan, apr_status_t reason,
