@@ -12,7 +12,7 @@ for file in $(c_files tests); do
     done
 done | report
 
-for file in $(find tests -name 'check_*.c' -o -path 'tests/lint/*.sh' ! -name lib.sh); do
+for file in $(find tests -name 'check_*.c' -o -name 'fuzz_*.c' -o -path 'tests/lint/*.sh' ! -name lib.sh); do
     name=${file#tests/}
     grep -qF "${name%.c}" tests/*/*.am || echo "$file: in no Makefile fragment"
 done | report
