@@ -166,7 +166,8 @@ static cc_status rename_part(const char *path, const char *aside, const char *su
     return status;
 }
 
-/* Rename the damaged file so that nothing in it is lost to who can read it. */
+/* Rename the damaged file so that nothing in it is lost to who can read it. Its
+ * log goes after it: without, the file could be one of a former time. */
 static cc_status set_aside(const char *path, int64_t now, const char *why)
 {
     char stamp[32], aside[4096];
@@ -180,9 +181,9 @@ static cc_status set_aside(const char *path, int64_t now, const char *why)
     snprintf(aside, sizeof(aside), "%s.damaged-%s", path, stamp);
     while (lstat(aside, &info) == 0 && ++i < 1000)
         snprintf(aside, sizeof(aside), "%s.damaged-%s.%d", path, stamp, i);
-    if (rename_part(path, aside, "-wal") != CC_OK
-        || rename_part(path, aside, "-shm") != CC_OK
-        || rename_part(path, aside, "") != CC_OK)
+    if (rename_part(path, aside, "") != CC_OK
+        || rename_part(path, aside, "-wal") != CC_OK
+        || rename_part(path, aside, "-shm") != CC_OK)
         return CC_SYSTEM;
     cc_log(CC_LOG_ERROR,
            "inbox '%s' is damaged (%s): it is kept as '%s' and a new one"
