@@ -21,7 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAGIC "SQLite format 3" /* with its NUL: the first 16 bytes          */
+#define MAGIC     "SQLite format 3" /* with its NUL: the first 16 bytes          */
+#define READ_STEP 65536             /* bytes                                     */
 
 static const char *const statement_sql[] = {
 #define CC_INBOX_SQL(name, sql) sql,
@@ -152,6 +153,45 @@ static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
     return CC_OK;
 }
 
+/* CC_OK: all of it can be read, or it is not there. */
+static cc_status read_part(const char *path, const char *suffix, char *error, size_t size)
+{
+    cc_buffer name = { NULL, 0, 0 };
+    char *step = cc_alloc(READ_STEP);
+    int descriptor;
+    ssize_t n = 0;
+
+    cc_buffer_format(&name, "%s%s", path, suffix);
+    descriptor = open(name.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    while (descriptor >= 0 && (n = read(descriptor, step, READ_STEP)) > 0)
+        ;
+    if (descriptor < 0 && errno != ENOENT)
+        n = -1;
+    if (n < 0)
+        snprintf(error, size, "cannot be read: %s", strerror(errno));
+    if (descriptor >= 0)
+        close(descriptor);
+    cc_buffer_clear(&name);
+    free(step);
+    return n < 0 ? CC_STORAGE : CC_OK;
+}
+
+/* SQLite says of a page that it could not read, too, that something is wrong with
+ * the file. A disk that fails now, or no memory, is no damage: the file stays. So it
+ * is damaged when it can be read, and seems so again. */
+static cc_status open_surely(const char *path, cc_inbox **out_inbox, char *error,
+                             size_t size)
+{
+    cc_status status = try_open(path, out_inbox, error, size);
+
+    if (status != CC_DAMAGED)
+        return status;
+    status = read_part(path, "", error, size);
+    if (status == CC_OK)
+        status = read_part(path, "-wal", error, size);
+    return status == CC_OK ? try_open(path, out_inbox, error, size) : status;
+}
+
 static cc_status rename_part(const char *path, const char *aside, const char *suffix)
 {
     cc_buffer from = { NULL, 0, 0 }, to = { NULL, 0, 0 };
@@ -181,8 +221,7 @@ static cc_status set_aside(const char *path, int64_t now, const char *why)
     snprintf(aside, sizeof(aside), "%s.damaged-%s", path, stamp);
     while (lstat(aside, &info) == 0 && ++i < 1000)
         snprintf(aside, sizeof(aside), "%s.damaged-%s.%d", path, stamp, i);
-    if (rename_part(path, aside, "") != CC_OK
-        || rename_part(path, aside, "-wal") != CC_OK
+    if (rename_part(path, aside, "") != CC_OK || rename_part(path, aside, "-wal") != CC_OK
         || rename_part(path, aside, "-shm") != CC_OK)
         return CC_SYSTEM;
     cc_log(CC_LOG_ERROR,
@@ -217,7 +256,7 @@ cc_status cc_inbox_open(const char *path, int64_t now, cc_inbox **out_inbox,
     status = check_file(path, out_error);
     if (status != CC_OK)
         return status;
-    status = try_open(path, out_inbox, detail, sizeof(detail));
+    status = open_surely(path, out_inbox, detail, sizeof(detail));
     if (status == CC_DAMAGED) {
         status = set_aside(path, now, detail);
         if (status == CC_OK)
@@ -241,7 +280,7 @@ cc_status cc_inbox_verify(const char *path, char **out_error)
     *out_error = NULL;
     status = check_file(path, out_error);
     if (status == CC_OK)
-        status = try_open(path, &inbox, detail, sizeof(detail));
+        status = open_surely(path, &inbox, detail, sizeof(detail));
     if (status == CC_OK)
         cc_inbox_close(inbox);
     else if (*out_error == NULL)

@@ -206,20 +206,19 @@ static cc_status check_tables(cc_inbox *inbox, int64_t version)
 static cc_status check_integrity(cc_inbox *inbox)
 {
     sqlite3_stmt *statement = NULL;
-    cc_status status = CC_DAMAGED;
-    const char *text;
+    const char *text = NULL;
+    cc_status status = CC_OK;
 
     if (sqlite3_prepare_v2(inbox->db, "PRAGMA quick_check(1)", -1, &statement, NULL)
             == SQLITE_OK
-        && sqlite3_step(statement) == SQLITE_ROW) {
+        && sqlite3_step(statement) == SQLITE_ROW)
         text = (const char *)sqlite3_column_text(statement, 0);
-        snprintf(inbox->error, sizeof(inbox->error), "%s", text ? text : "");
-        if (text != NULL && strcmp(text, "ok") == 0)
-            status = CC_OK;
-    }
-    else {
-        snprintf(inbox->error, sizeof(inbox->error), "%s", sqlite3_errmsg(inbox->db));
-    }
+    if (text == NULL)
+        status = open_status(inbox->db);
+    else if (strcmp(text, "ok") != 0)
+        status = CC_DAMAGED;
+    snprintf(inbox->error, sizeof(inbox->error), "%s",
+             text != NULL ? text : sqlite3_errmsg(inbox->db));
     sqlite3_finalize(statement);
     return status;
 }

@@ -52,6 +52,8 @@ static int take_bytes(cc_slice *from, void *out, size_t len)
 
 cc_status cc_run_damaged(cc_inbox *inbox)
 {
+    if (sqlite3_errcode(inbox->db) == SQLITE_NOMEM)
+        return cc_inbox_fail(inbox); /* columns were empty for that              */
     snprintf(inbox->error, sizeof(inbox->error),
              "messages in it are not as the agent writes them");
     inbox->is_unsound = 1;

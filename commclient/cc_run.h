@@ -79,7 +79,7 @@ cc_status cc_run_read_begin(sqlite3_stmt *statement, cc_run_reading *r);
 cc_status cc_run_read_next(cc_run_reading *r, cc_stored *out_stored);
 /** Add a record without anything, of a message that is done with. */
 void cc_run_pack_empty(cc_buffer *body);
-/** Note what is wrong. @return CC_DAMAGED */
+/** Note what is wrong. @return CC_DAMAGED; CC_STORAGE: it could not be read */
 cc_status cc_run_damaged(cc_inbox *inbox);
 
 /** All of these within a transaction; they return CC_OK, CC_STORAGE or

@@ -9,7 +9,7 @@
  */
 #include "call_steps.h"
 #include "power_cut.h"
-#include "unit/inbox_acts.h"
+#include "multi/inbox_acts.h"
 #include "support/support.h"
 
 #include <stdio.h>
@@ -54,20 +54,10 @@ static void keep_disk(void *baton)
 
 /* ---- what must be there then ------------------------------------------------- */
 
-static int state_count(void)
-{
-    int count = 0;
-
-    while (count < ACT_STATES_MAX && act->states[count] != NULL)
-        count++;
-    return count;
-}
-
 /* Told of the last, or the next one was under way. */
 static void check_state(const char *text, int told, const char *where)
 {
-    int count = state_count();
-    int next = told + 1 < count ? told + 1 : told;
+    int next = told < act_last_state(act) ? told + 1 : told;
 
     if (strcmp(text, act->states[told]) == 0 || strcmp(text, act->states[next]) == 0)
         return;
@@ -85,11 +75,11 @@ static void check_opened(int told, const char *where)
         ck_assert_msg(act_count_damaged() == set_aside, "%s, %s: taken for damaged",
                       act->name, where);
     check_state(act_text(), told, where);
-    if (act->again) {
+    if (act->again == ACT_NEXT_AGENT) {
         act_run(act);
         if (!act_is_open())
             ck_assert_int_eq(act_open(), CC_OK);
-        ck_assert_msg(strcmp(act_text(), act->states[state_count() - 1]) == 0,
+        ck_assert_msg(strcmp(act_text(), act->states[act_last_state(act)]) == 0,
                       "%s, %s: once more: '%s'", act->name, where, act_text());
     }
     act_close();
@@ -133,8 +123,9 @@ START_TEST(killed_at_a_system_call)
     act = &inbox_acts[_i];
     stops = run(0, 0, NULL);
     ck_assert_int_gt(stops, 1);
-    ck_assert_int_eq(*act_told, state_count() - 1 - (strcmp(act->name, "close") == 0));
-    check_opened(state_count() - 1, "at its end");
+    ck_assert_int_eq(*act_told,
+                     strcmp(act->name, "close") == 0 ? 0 : act_last_state(act));
+    check_opened(act_last_state(act), "at its end");
     for (stop = 1; stop <= stops; stop++) {
         if (is_chosen(stops))
             killed_at(stop, 0);

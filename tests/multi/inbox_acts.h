@@ -18,13 +18,16 @@
 
 #define ACT_STATES_MAX 4
 
+/* Who can do it once more: nobody, the same agent, also the next one. */
+typedef enum { ACT_NEVER_AGAIN, ACT_SAME_AGENT, ACT_NEXT_AGENT } act_again;
+
 typedef struct inbox_act {
     const char *name;
     void (*file)(void);    /* makes the file; NULL: there is none yet         */
     void (*prepare)(void); /* with the inbox open; NULL: nothing              */
     void (*act)(void);
-    int closed; /* the act begins with nothing open                    */
-    int again;  /* done once more, it ends in the same state           */
+    int closed;      /* the act begins with nothing open                    */
+    act_again again; /* done once more, it ends in the last state           */
     const char *states[ACT_STATES_MAX];
 } inbox_act;
 
@@ -49,6 +52,12 @@ int act_is_open(void);
 void act_prepare(const inbox_act *act);
 
 void act_run(const inbox_act *act);
+
+/** Number of its last state. */
+int act_last_state(const inbox_act *act);
+
+/** What the agent does later by itself: commit what is collected. */
+void act_go_on(void);
 
 /** What is in the inbox that is open; checked on the way: messages are whole,
  *  the numbers in memory are those of the file. Lives until the next call. */
