@@ -24,6 +24,9 @@
 #include <mpm_common.h>
 #include <http_config.h>
 #include <apr_portable.h>
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
 
 /* Requests of one connection, all to publish, before it is adopted.          */
 #define PUBLISHES_BEFORE_ADOPTION 2
@@ -173,6 +176,26 @@ void cs_park_on_suspend(conn_rec *c, request_rec *r)
     }
 }
 
+#ifdef __SANITIZE_THREAD__
+/* ---- what the thread sanitizer cannot see ------------------------------ */
+
+/* The MPM gives the pool of a closed connection to the next one by an atomic
+ * operation of its own, which is not built with the sanitizer.              */
+static apr_status_t pool_is_given_on(void *pool)
+{
+    __tsan_release(pool);
+    return APR_SUCCESS;
+}
+
+static int pool_is_taken(conn_rec *c, void *csd)
+{
+    (void)csd;
+    __tsan_acquire(c->pool);
+    apr_pool_cleanup_register(c->pool, c->pool, pool_is_given_on, apr_pool_cleanup_null);
+    return OK;
+}
+#endif
+
 /* ---- publishers -------------------------------------------------------- */
 
 static int count_publish(request_rec *r)
@@ -211,6 +234,9 @@ void cs_park_register_hooks(apr_pool_t *p)
 
     (void)p;
     cs_input_register();
+#ifdef __SANITIZE_THREAD__
+    ap_hook_pre_connection(pool_is_taken, NULL, NULL, APR_HOOK_REALLY_FIRST);
+#endif
     ap_hook_suspend_connection(cs_park_on_suspend, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_post_read_request(on_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_quick_handler(cs_handover_quick_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);

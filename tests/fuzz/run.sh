@@ -34,12 +34,8 @@ can_fuzz() {
 }
 
 build() {
-    rm -rf "$folder/tree"
-    mkdir -p "$folder/tree"
-    (cd "$source" && git ls-files -z --cached --others --exclude-standard |
-        tar --null -T - -cf -) | tar -C "$folder/tree" -xf - || return 1
-    (cd "$folder/tree" && autoreconf -fi && ./configure -q --enable-fuzzing \
-        CC="$compiler" && make -s && make -s -C tests $programs) >"$folder/build.log" 2>&1
+    { sh "$source/tests/support/build_copy.sh" "$source" "$folder/tree" --enable-fuzzing \
+        CC="$compiler" && make -s -C "$folder/tree/tests" $programs; } >"$folder/build.log" 2>&1
 }
 
 dictionary() { # NAME: the option, if there is a dictionary
