@@ -39,6 +39,7 @@ cs_problem cs_problem_of_status(apr_status_t status)
     case CSQ_OTHER_BODY:
         return CS_PROBLEM_OTHER_BODY;
     case CSQ_BUSY:
+    case CSQ_NO_MEMORY:
         return CS_PROBLEM_BUSY;
     case CSQ_CLOSED:
         return CS_PROBLEM_STOPPING;

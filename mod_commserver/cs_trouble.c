@@ -70,6 +70,10 @@ void cs_trouble_status(request_rec *r, apr_status_t rv)
                           " allows: raise it, or lower " CS_CLIENT_EXPIRY);
         }
         break;
+    case CSQ_NO_MEMORY:
+        if (may_log(KIND_INTERNAL))
+            log_failure(r, rv);
+        break;
     default:
         if (cs_problem_of_status(rv) == CS_PROBLEM_INTERNAL && may_log(KIND_INTERNAL))
             log_failure(r, rv);

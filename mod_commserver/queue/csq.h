@@ -19,7 +19,8 @@
  *  - Wake-ups are hints. A waiter always fetches again; a lost or a doubled
  *    hint costs time, never a message.
  *  - A process may die at any instruction (SIGKILL). The next one that takes
- *    the lock repairs first; see csq_layout.h.
+ *    the lock repairs first; see csq_layout.h. Every function that returns a
+ *    status may return CSQ_NO_MEMORY where this machine has none for that.
  *
  * Threads: every function may be called from any thread of any process that
  * has the segment, unless it says otherwise. A `csq` handle may be shared by
@@ -59,7 +60,7 @@ extern "C" {
     X(NO_SERVER,    12, "no server runs on this segment")                     \
     X(IN_USE,       13, "another server runs on this segment")                \
     X(NO_SLOT,      14, "all slots for server processes are taken")           \
-    X(NO_MEMORY,    15, "not enough shared memory on this machine")           \
+    X(NO_MEMORY,    15, "not enough memory on this machine")                  \
     X(BAD_NAME,     16, "a name is not allowed")                              \
     X(BAD_JSON,     17, "the body is not well-formed JSON")                   \
     X(BAD_CURSOR,   18, "the cursor is malformed")                            \
@@ -89,7 +90,7 @@ typedef struct csq_limits {
     apr_uint64_t max_queue_bytes;  /* payload bytes a queue                  */
     apr_uint32_t max_message;      /* bytes of one body as published         */
     apr_uint32_t max_queue;        /* messages a queue                       */
-    apr_uint32_t max_clients;      /* queues in the segment                  */
+    apr_uint32_t max_clients;      /* known at the same time                 */
     apr_uint32_t default_ttl;      /* seconds, for writers that give none    */
     apr_uint32_t max_ttl;          /* seconds, longer ones are clamped       */
     apr_uint32_t client_expiry;    /* seconds an empty queue is remembered   */
@@ -167,7 +168,9 @@ typedef struct csq_outcome {
  * children inherit it, so while one of them lives the segment is in use.
  * Taking over repairs what a death can leave; cursors stay valid, limits are
  * those of the plan. What cannot be used is copied into the plan's file for
- * it, which is replaced, and never stands in the way. A new segment begins
+ * it, which is replaced, and never stands in the way. What only cannot be read
+ * now, for want of memory, descriptors or room, is left as it is for the next
+ * start: this one fails. A new segment begins
  * with the saved state, if there is one; it is restored once and removed. If
  * it does not fit into the size wanted the segment is made larger. With a
  * state file one that is taken over gets the size and slots of the plan, too.
@@ -399,8 +402,8 @@ typedef struct csq_appended {
  *         n == 1: CSQ_QUEUE_FULL, CSQ_CLIENTS_FULL, CSQ_DEVICES_FULL;
  *         n > 1: CSQ_REFUSED;
  *         either: CSQ_SEGMENT_FULL, CSQ_TOO_LARGE, CSQ_BAD_NAME, CSQ_BUSY,
- *         CSQ_CLOSED, CSQ_NO_SERVER (handles that attached), CSQ_DAMAGED.
- *         Nothing is queued then.
+ *         CSQ_CLOSED, CSQ_NO_SERVER (handles that attached), CSQ_DAMAGED,
+ *         CSQ_NO_MEMORY. Nothing is queued then.
  * CSQ_TOO_LARGE: the wire value is longer than csq_value_max(), or the body is
  * longer than max_message, as far as the wire value tells: a text may be
  * shorter than it looks. Callers that have the body check its length

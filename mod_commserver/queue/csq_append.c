@@ -550,7 +550,7 @@ apr_status_t csq_append(csq *q, const csq_message *message, const csq_key *to, i
     if (a.p.places && a.targets)
         rv = append(&a, to, refused);
     else
-        rv = APR_ENOMEM;
+        rv = CSQ_NO_MEMORY;
     if (a.p.places != places)
         free(a.p.places);
     if (a.targets != few)

@@ -56,7 +56,7 @@ static apr_status_t need_room(sending *s, uint32_t more)
         room *= 2;
     memory = realloc(s->p.places, room * sizeof *s->p.places);
     if (!memory)
-        return APR_ENOMEM;
+        return CSQ_NO_MEMORY;
     s->p.places = memory;
     s->room = room;
     return APR_SUCCESS;

@@ -29,8 +29,9 @@ apr_status_t csq_filelock_open(const char *path, int flags, int *out_fd)
 
 static struct flock one_byte(int byte, short type)
 {
-    struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte,
-                          .l_len = 1, .l_pid = 0 };
+    struct flock lock = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1, .l_pid = 0
+    };
 
     return lock;
 }
@@ -55,27 +56,31 @@ int csq_filelock_held(int fd, int byte)
 {
     struct flock lock = one_byte(byte, F_WRLCK);
 
-    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
-static int same_file(const struct stat *one, const struct stat *other)
+static apr_status_t same_file(const struct stat *one, const struct stat *other)
 {
-    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino ? APR_SUCCESS
+                                                                        : APR_ENOENT;
 }
 
-int csq_filelock_current(int fd, const char *path)
+apr_status_t csq_filelock_current(int fd, const char *path)
 {
     struct stat by_descriptor;
     struct stat by_name;
 
-    return fstat(fd, &by_descriptor) == 0 && lstat(path, &by_name) == 0
-           && same_file(&by_descriptor, &by_name);
+    if (fstat(fd, &by_descriptor) != 0 || lstat(path, &by_name) != 0)
+        return errno;
+    return same_file(&by_descriptor, &by_name);
 }
 
-int csq_filelock_same(int fd, int other)
+apr_status_t csq_filelock_same(int fd, int other)
 {
     struct stat one;
     struct stat two;
 
-    return fstat(fd, &one) == 0 && fstat(other, &two) == 0 && same_file(&one, &two);
+    if (fstat(fd, &one) != 0 || fstat(other, &two) != 0)
+        return errno;
+    return same_file(&one, &two);
 }

@@ -35,19 +35,22 @@ int csq_memory_is_mapped(const csq *q)
 }
 
 /* write() says EFAULT where a load of our own would be a SIGBUS. */
-static int can_be_read(const char *at)
+static apr_status_t try_to_read(const char *at)
 {
     int ends[2];
+    int rc = 0;
     ssize_t n;
 
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return 0;
+        return errno;
     do
         n = write(ends[1], at, 1);
     while (n < 0 && errno == EINTR);
+    if (n < 0)
+        rc = errno;
     close(ends[0]);
     close(ends[1]);
-    return n == 1;
+    return rc == EFAULT ? CSQ_DAMAGED : rc;
 }
 
 apr_status_t csq_memory_attach(csq *q)
@@ -64,9 +67,9 @@ apr_status_t csq_memory_attach(csq *q)
     base = apr_shm_baseaddr_get(q->shm);
     size = apr_shm_size_get(q->shm);
     if (!csq_memory_is_mapped(q) || size < 2 * sizeof(csq_header)
-        || size > UINTPTR_MAX - (uintptr_t)base || !can_be_read(base + size - 1))
+        || size > UINTPTR_MAX - (uintptr_t)base)
         return CSQ_DAMAGED;
-    return APR_SUCCESS;
+    return try_to_read(base + size - 1);
 }
 
 apr_status_t csq_memory_create(csq *q, size_t size)

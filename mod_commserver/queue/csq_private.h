@@ -117,9 +117,14 @@ apr_status_t csq_lock_file_renew(csq *q);
 void csq_bells_remove(const csq *q);
 /** Text in the lock file that ties it to its segment. */
 apr_status_t csq_lock_file_sign(csq *q);
-int csq_lock_file_signed(csq *q);
+/** APR_SUCCESS; CSQ_NO_SERVER: it is tied to another; else APR's own. */
+apr_status_t csq_lock_file_signed(csq *q);
 /** Its segment was never finished, or it has none. */
 int csq_lock_file_empty(const csq *q);
+
+/** Something is short that others may give back: what was to be read is as good
+ *  as before, and is not to be given up. */
+int csq_is_passing(apr_status_t status);
 
 /** No limit is 0. APR_SUCCESS or APR_EINVAL. */
 apr_status_t csq_limits_check(const csq_limits *limits);
@@ -156,12 +161,12 @@ apr_status_t csq_filelock_open(const char *path, int flags, int *out_fd);
 /** @return APR_SUCCESS, APR_EAGAIN: somebody else has it. */
 apr_status_t csq_filelock_take(int fd, int byte, int exclusive);
 void csq_filelock_drop(int fd, int byte);
-/** 1: some open file other than fd's holds the byte. */
+/** 1: some open file other than fd's holds the byte, or nobody can tell. */
 int csq_filelock_held(int fd, int byte);
-/** Still the file that has this name? */
-int csq_filelock_current(int fd, const char *path);
-/** Two descriptors of one file? */
-int csq_filelock_same(int fd, int other);
+/** Still the file that has this name? APR_SUCCESS, APR_ENOENT: no; else APR's. */
+apr_status_t csq_filelock_current(int fd, const char *path);
+/** Two descriptors of one file? As csq_filelock_current(). */
+apr_status_t csq_filelock_same(int fd, int other);
 
 /* ---- csq_lock.c -------------------------------------------------------- */
 

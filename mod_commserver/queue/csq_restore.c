@@ -594,7 +594,7 @@ apr_status_t csq_restore(csq *q, csq_reader *r, const csq_saved_begin *begin, in
     free(s.messages.chunks);
     whole = make_whole(q, begin, pool, out_problem);
     if (whole != APR_SUCCESS)
-        return APR_EGENERAL;
+        return csq_is_passing(whole) ? whole : APR_EGENERAL;
     if (rv != APR_SUCCESS)
         *out_problem = apr_psprintf(pool, "behind record %" APR_UINT64_T_FMT,
                                     (apr_uint64_t)r->records);

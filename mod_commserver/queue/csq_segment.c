@@ -127,11 +127,15 @@ static apr_status_t lock_current(csq *q)
         if (rv != APR_SUCCESS)
             return rv;
         rv = csq_filelock_take(fd, CSQ_BYTE_SERVER, 1);
-        if (rv == APR_SUCCESS && csq_filelock_current(fd, path))
+        if (rv == APR_EAGAIN)
+            rv = CSQ_IN_USE;
+        else if (rv == APR_SUCCESS)
+            rv = csq_filelock_current(fd, path);
+        if (rv == APR_SUCCESS)
             break;
         close(fd);
-        if (rv != APR_SUCCESS)
-            return rv == APR_EAGAIN ? CSQ_IN_USE : rv;
+        if (!APR_STATUS_IS_ENOENT(rv))
+            return rv;
     }
     q->lock_fd = fd;
     return APR_SUCCESS;
@@ -178,6 +182,8 @@ apr_status_t csq_lock_file_renew(csq *q)
         rv = errno;
     if (rv == APR_SUCCESS)
         q->ends = 1;
+    else
+        unlink(fresh);
     close(old);
     return rv;
 }
@@ -207,14 +213,18 @@ apr_status_t csq_lock_file_sign(csq *q)
     return n == SIGNATURE_BYTES ? APR_SUCCESS : APR_ENOSPC;
 }
 
-int csq_lock_file_signed(csq *q)
+apr_status_t csq_lock_file_signed(csq *q)
 {
     char wanted[SIGNATURE_BYTES + 1];
     char found[SIGNATURE_BYTES];
     ssize_t n = pread(q->lock_fd, found, sizeof found, 0);
 
+    if (n < 0)
+        return errno;
     format_signature(q, wanted);
-    return n == SIGNATURE_BYTES && memcmp(found, wanted, SIGNATURE_BYTES) == 0;
+    return n == SIGNATURE_BYTES && memcmp(found, wanted, SIGNATURE_BYTES) == 0
+               ? APR_SUCCESS
+               : CSQ_NO_SERVER;
 }
 
 int csq_lock_file_empty(const csq *q)
@@ -252,7 +262,8 @@ static void remove_all(csq *q)
 
     csq_memory_drop(q, 1);
     csq_bells_remove(q);
-    if (q->lock_fd >= 0 && csq_filelock_current(q->lock_fd, lock_path(q, "", path)))
+    if (q->lock_fd >= 0
+        && csq_filelock_current(q->lock_fd, lock_path(q, "", path)) == APR_SUCCESS)
         unlink(path);
 }
 
@@ -263,7 +274,7 @@ static void leave_memory(csq *q)
     static struct left {
         struct left *before;
         apr_allocator_t *allocator;
-    } *all;
+    } * all;
     struct left *left = malloc(sizeof *left);
 
     if (left) {
@@ -376,9 +387,9 @@ static apr_status_t hold_for_mapping(csq *q)
     rv = csq_filelock_take(q->lock_fd, CSQ_BYTE_MAKING, 0);
     if (rv == APR_EAGAIN)
         return CSQ_BUSY;
-    if (rv == APR_SUCCESS && !csq_filelock_current(q->lock_fd, path))
-        rv = CSQ_NO_SERVER;
-    return rv;
+    if (rv == APR_SUCCESS)
+        rv = csq_filelock_current(q->lock_fd, path);
+    return APR_STATUS_IS_ENOENT(rv) ? CSQ_NO_SERVER : rv;
 }
 
 apr_status_t csq_attach(const char *path, apr_pool_t *pool, csq **out_q)

@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_AGAIN 100         /* ms after which a bell is rung again         */
+#define RING_AGAIN 100 /* ms after which a bell is rung again         */
 #define PATH_BYTES 4096
 
 struct csq_slot {
@@ -133,11 +133,16 @@ static int open_bell(csq *q, unsigned index)
     int fd = open(csq_bell_path(q, index, path, sizeof path),
                   O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 
-    if (fd >= 0 && (fstat(fd, &info) != 0 || !S_ISFIFO(info.st_mode))) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
+    int rc;
+
+    if (fd < 0)
+        return -1;
+    rc = fstat(fd, &info) != 0 ? errno : S_ISFIFO(info.st_mode) ? 0 : EINVAL;
+    if (rc == 0)
+        return fd;
+    close(fd);
+    errno = rc;
+    return -1;
 }
 
 /* The descriptor of a slot's doorbell. Once it is known its number stays, so
@@ -147,9 +152,12 @@ static int find_bell(csq *q, unsigned index)
 {
     csq_bell *bell = &q->bells[index];
     uint32_t generation = __atomic_load_n(&q->slots[index].generation, __ATOMIC_ACQUIRE);
-    int known = __atomic_load_n(&bell->fd, __ATOMIC_ACQUIRE);
+    int known;
     int fd;
 
+    if (!q->bells) /* the segment is only being taken over */
+        return -1;
+    known = __atomic_load_n(&bell->fd, __ATOMIC_ACQUIRE);
     if (known >= 0 && __atomic_load_n(&bell->generation, __ATOMIC_ACQUIRE) == generation)
         return known;
     fd = open_bell(q, index);
@@ -303,8 +311,11 @@ apr_status_t csq_slot_claim(csq *q, apr_pool_t *pool, csq_slot **out_slot)
     if (rv != APR_SUCCESS)
         return rv;
     /* Another server may have come in place of ours. */
-    rv = csq_filelock_same(lock_fd, q->lock_fd) ? claim_slot(q, lock_fd, slot)
-                                                : CSQ_CLOSED;
+    rv = csq_filelock_same(lock_fd, q->lock_fd);
+    if (rv == APR_SUCCESS)
+        rv = claim_slot(q, lock_fd, slot);
+    else if (APR_STATUS_IS_ENOENT(rv))
+        rv = CSQ_CLOSED;
     if (rv != APR_SUCCESS) {
         close(lock_fd);
         return rv;

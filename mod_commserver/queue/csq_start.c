@@ -115,10 +115,15 @@ static apr_status_t make_empty(csq *q, const csq_plan *plan)
 static void set_state_aside(const csq_plan *plan, apr_status_t reason,
                             const char *problem, apr_pool_t *pool, csq_outcome *out)
 {
+    const char *aside = apr_pstrcat(pool, plan->state, ".damaged", NULL);
+    apr_status_t kept = rename(plan->state, aside) == 0 ? APR_SUCCESS : errno;
+
+    if (APR_STATUS_IS_ENOENT(kept)) /* it could not be told whether there is one */
+        return;
     out->state_reason = reason;
     out->state_problem = problem;
-    out->state_aside = apr_pstrcat(pool, plan->state, ".damaged", NULL);
-    out->state_kept = rename(plan->state, out->state_aside) == 0 ? APR_SUCCESS : errno;
+    out->state_aside = aside;
+    out->state_kept = kept;
 }
 
 static void remove_state(const csq_plan *plan, apr_pool_t *pool, csq_outcome *out)
@@ -166,7 +171,7 @@ static apr_status_t restore_somewhere(csq *q, const csq_plan *plan, uint64_t old
     sizes[3] = sizes[2] / 4 * 5;
     for (i = 0; i < SIZES && rv == CSQ_SEGMENT_FULL; i++)
         rv = restore_into(q, plan, sizes[i], pool, out);
-    if (i > 1 && rv != APR_SUCCESS && rv != CSQ_SEGMENT_FULL && rv != CSQ_DAMAGED)
+    if (i > 1 && rv == CSQ_NO_MEMORY)
         rv = restore_into(q, plan, plan->size, pool, out);
     return rv;
 }
@@ -184,8 +189,7 @@ static void count_restored(csq *q, csq_outcome *out)
 /* Can the segment be used, and is only the file to blame? */
 static int is_partial(apr_status_t rv)
 {
-    return rv == CSQ_DAMAGED || rv == CSQ_SEGMENT_FULL || APR_STATUS_IS_ENOMEM(rv)
-           || rv == EIO;
+    return rv == CSQ_DAMAGED || rv == CSQ_SEGMENT_FULL || rv == EIO;
 }
 
 static apr_status_t restore_state(csq *q, const csq_plan *plan, uint64_t old,
@@ -194,6 +198,8 @@ static apr_status_t restore_state(csq *q, const csq_plan *plan, uint64_t old,
     apr_status_t rv = restore_somewhere(q, plan, old, pool, out);
     apr_status_t finished;
 
+    if (csq_is_passing(rv))
+        return rv;
     if (rv == APR_SUCCESS || (q->header && is_partial(rv))) {
         count_restored(q, out);
         finished = finish_segment(q);
@@ -229,6 +235,8 @@ static apr_status_t begin_anew(csq *q, const csq_plan *plan, apr_pool_t *pool,
         out->complete = memcmp(begin.id, out->saved_as, sizeof begin.id) == 0;
         return restore_state(q, plan, begin.size, pool, out);
     }
+    if (csq_is_passing(state))
+        return state;
     rv = make_empty(q, plan);
     if (rv == APR_SUCCESS && !APR_STATUS_IS_ENOENT(state)
         && !APR_STATUS_IS_ENOTDIR(state))

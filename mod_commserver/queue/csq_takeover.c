@@ -214,11 +214,24 @@ static apr_status_t attach(csq *q)
 /* Nobody but a server that died can have left it.                            */
 static apr_status_t check(csq *q, const csq_plan *plan)
 {
-    apr_status_t rv = csq_lock_file_signed(q) ? APR_SUCCESS : CSQ_NO_SERVER;
+    apr_status_t rv = csq_lock_file_signed(q);
 
     if (rv == APR_SUCCESS)
         rv = csq_memory_check(q);
     return rv == APR_SUCCESS ? csq_limits_set(q, plan->limits) : rv;
+}
+
+/* Nothing is wrong with the memory: it is for the next start. Once it has lost
+ * its name (move_memory()) there is none.                                     */
+static int is_passing(const csq *q, apr_status_t rv)
+{
+    return !q->ends && (csq_is_passing(rv) || rv == EIO);
+}
+
+static apr_status_t leave_it(csq *q, apr_status_t rv)
+{
+    csq_memory_drop(q, 0);
+    return rv;
 }
 
 apr_status_t csq_takeover(csq *q, const csq_plan *plan, apr_pool_t *pool,
@@ -238,7 +251,7 @@ apr_status_t csq_takeover(csq *q, const csq_plan *plan, apr_pool_t *pool,
     if (rv == APR_SUCCESS)
         rv = make_whole(q, pool, out);
     if (rv != APR_SUCCESS)
-        return set_aside(q, plan, rv, pool, out);
+        return is_passing(q, rv) ? leave_it(q, rv) : set_aside(q, plan, rv, pool, out);
     csq_bells_remove(q);
     return APR_SUCCESS;
 }

@@ -59,6 +59,7 @@ static void no_faults(void)
 
 static unsigned char id[CSQ_ID_BYTES];
 static csq_cursor cursor;
+static csq_waiter waiter;
 
 static csq_message asked_of(const char *text)
 {
@@ -211,6 +212,64 @@ static apr_status_t repeat_it(void)
     return rv;
 }
 
+static void prepare_slot(void)
+{
+    csq_slot *slot;
+
+    prepare_full();
+    ck_ok(csq_slot_claim(fx.q, fx.pool, &slot));
+    waiter = csq_waiter_make(slot, 1);
+}
+
+static apr_status_t append_to_one(void)
+{
+    csq_message message = asked_of("new");
+
+    return append(&message, "dave", "watch");
+}
+
+/* Makes a receipt for a message that has none. */
+static apr_status_t ask_and_wait(void)
+{
+    csq_message_key key = { "realm", "orders", NULL, { 0 } };
+    csq_message message = message_of("new");
+    apr_status_t rv = append(&message, "erin", NULL);
+
+    memcpy(key.id, fx.appended.id, sizeof key.id);
+    if (rv == APR_SUCCESS)
+        rv = csq_message_get(fx.q, &key, 0, NULL, &fx.info);
+    if (rv == APR_SUCCESS)
+        rv = csq_message_get(fx.q, &key, waiter, &fx.info.changes, &fx.info);
+    if (rv == APR_SUCCESS) {
+        ck_assert_int_eq(fx.info.waiting, 1);
+        rv = csq_message_unwait(fx.q, &key, waiter);
+    }
+    return rv;
+}
+
+static void prepare_received(void)
+{
+    prepare_handed();
+    ck_status(acknowledge_it(), CSQ_EMPTY);
+}
+
+static apr_status_t report_it(void)
+{
+    unsigned char ids[1][CSQ_ID_BYTES];
+
+    memcpy(ids[0], id, sizeof id);
+    return csq_message_acknowledged(fx.q, "realm",
+                                    (const unsigned char(*)[CSQ_ID_BYTES])ids, 1);
+}
+
+static apr_status_t poll_and_wait(void)
+{
+    apr_status_t rv = wait_for("frank", waiter, 0);
+    csq_key key = { "realm", "frank", NULL };
+
+    return rv == CSQ_EMPTY ? csq_waiter_remove(fx.q, &key, waiter) : rv;
+}
+
 typedef struct trial {
     const char *name;
     void (*prepare)(void);
@@ -222,12 +281,16 @@ static const trial trials[] = {
     { "first poll, joining", prepare_joining, first_poll },
     { "first member", prepare_nothing, add_member },
     { "last member leaves", prepare_member, remove_member },
+    { "append to one", prepare_full, append_to_one },
     { "append to several", prepare_full, append_to_several },
     { "append to a group", prepare_full, append_to_group },
     { "withdraw", prepare_handed, take_back },
     { "acknowledge", prepare_handed, acknowledge_it },
     { "expire", prepare_handed, expire_all },
     { "repeat", prepare_nothing, repeat_it },
+    { "ask for a message", prepare_slot, ask_and_wait },
+    { "report", prepare_received, report_it },
+    { "poll and wait", prepare_slot, poll_and_wait },
 };
 
 /* @return 0: it did not call that often */
@@ -311,7 +374,6 @@ START_TEST(what_could_not_be_freed_is_not_told_wrong)
 {
     csq_message_key key = { "realm", "orders", NULL, { 0 } };
     csq_message message;
-    csq_waiter waiter;
     csq_slot *slot;
 
     fixture_setup();
