@@ -126,8 +126,10 @@ void agent_again(agent *a)
     static const char *const environment[] = { "ASAN_OPTIONS=abort_on_error=1",
                                                "no_proxy=*", NULL };
 
-    a->pid = process_start(&(process_options){
-        .argv = argv, .environment = environment, .output = path_in(a, "agent.log") });
+    a->pid = process_start(&(process_options){ .argv = argv,
+                                               .environment = environment,
+                                               .output = path_in(a, "agent.log"),
+                                               .wrapped = 1 });
     wait_until(takes_connections(a), START_MS);
 }
 

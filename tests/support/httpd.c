@@ -24,7 +24,7 @@
 
 #define START_MS     20000
 #define STOP_MS      20000
-#define QUIET_MS    2000
+#define QUIET_MS     2000
 #define RESTART_MS   20000
 #define PORT_TRIES   5
 #define CHILDREN_MAX 256
@@ -70,7 +70,8 @@ static void launch(httpd *server)
     httpd_write_config(&server->place, &server->options, server->config);
     unlink(path_in(server, "run/httpd.pid"));
     server->parent =
-        process_start(&(process_options){ .argv = argv,
+        process_start(&(process_options){ .wrapped = 1,
+                                          .argv = argv,
                                           .environment = httpd_environment(),
                                           .output = path_in(server, "output.log") });
 }
@@ -318,6 +319,8 @@ static const char *const crash_signs[] = { "exit signal",
                                            "assertion",
                                            "double free",
                                            "corrupted",
+                                           "(cs_",  /* a frame of ours, in what */
+                                           "(csq_", /* valgrind says           */
                                            "child died",
                                            NULL };
 

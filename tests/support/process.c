@@ -68,6 +68,21 @@ static void become(const char *user)
     }
 }
 
+/* The words of the wrapper first. Returns where that cannot be run. */
+static void execute_argv(const char *wrapper, const char *const *argv)
+{
+    char *all[64], *words = strdup(wrapper ? wrapper : ""), *state, *word;
+    size_t n = 0;
+
+    for (word = strtok_r(words, " ", &state); word && n < 32;
+         word = strtok_r(NULL, " ", &state))
+        all[n++] = word;
+    for (; *argv && n < 63; argv++)
+        all[n++] = (char *)*argv;
+    all[n] = NULL;
+    execvp(all[0], all);
+}
+
 /* In the child; does not return. */
 static void execute(const process_options *options, int in, int out)
 {
@@ -87,7 +102,7 @@ static void execute(const process_options *options, int in, int out)
         _exit(126);
     if (options->user)
         become(options->user);
-    execvp(options->argv[0], (char *const *)options->argv);
+    execute_argv(options->wrapped ? getenv("TEST_WRAPPER") : NULL, options->argv);
     fprintf(stderr, "cannot run '%s': %s\n", options->argv[0], strerror(errno));
     _exit(127);
 }

@@ -14,6 +14,7 @@ typedef struct process_options {
     const char *user;               /* run as; NULL: as the test              */
     const char *input;              /* on its stdin; NULL: /dev/null          */
     const char *output;             /* file for stdout and stderr; NULL: ours */
+    int wrapped;                    /* run by $TEST_WRAPPER, where that is set */
 } process_options;
 
 /** Start a program in a session of its own, known to the reaper. */
