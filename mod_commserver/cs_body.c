@@ -2,7 +2,9 @@
  * cs_body.c - read a request body; see cs_body.h.
  *
  * One reading loop for both kinds of threads: only the kind of read differs.
- * The buffer grows with what has come, never with what was announced.
+ * The buffer grows with what has come, never with what was announced. Where a
+ * worker of the MPM would have to wait for a peer, httpd is to let go of the
+ * connection, so that a slow body holds no worker.
  */
 #include "cs_compat.h"
 
@@ -183,16 +185,42 @@ static int is_chunked(request_rec *r)
     return coding != NULL && ap_cstr_casecmp(coding, "chunked") == 0;
 }
 
-/* On an event thread. */
-static int begin(cs_park *park, request_rec *r, cs_body *body)
+static void wait_for_body(cs_park *park, request_rec *r, cs_body *body)
 {
-    body->chunked = is_chunked(r);
     say_continue(r);
     park->r = r;
     park->body = body;
     park->phase = CS_PHASE_BODY;
     park->read_began = cs_loop_now();
+}
+
+/* On an event thread. */
+static int begin(cs_park *park, request_rec *r, cs_body *body)
+{
+    wait_for_body(park, r, body);
     return cs_body_continue(park, CS_SIGNAL_IN);
+}
+
+/* On a worker: none of a chunked body is read, for it is parsed as a whole. */
+static int begin_on_worker(request_rec *r, cs_body *body)
+{
+    cs_park *park;
+    int result;
+
+    if (!body->chunked) {
+        result = read_on(r, body, APR_NONBLOCK_READ);
+        if (result != SUSPENDED) {
+            return result;
+        }
+    }
+    park = cs_park_get(r);
+    if (park == NULL) {
+        return read_on(r, body, APR_BLOCK_READ);
+    }
+    wait_for_body(park, r, body);
+    cs_park_set_read_deadline(park, &cs_config_server_get(r->server)->read_times.body,
+                              park->read_began, body->len);
+    return SUSPENDED;
 }
 
 int cs_body_read(request_rec *r, apr_size_t limit, cs_body_done *done, void *baton)
@@ -204,10 +232,13 @@ int cs_body_read(request_rec *r, apr_size_t limit, cs_body_done *done, void *bat
     body->baton = baton;
     body->limit = limit;
     body->brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    if (park == NULL) {
-        return read_on(r, body, APR_BLOCK_READ);
+    body->chunked = is_chunked(r);
+    if (park != NULL) {
+        return begin(park, r, body);
     }
-    return begin(park, r, body);
+    return cs_loop_is_running() && cs_park_possible(r)
+               ? begin_on_worker(r, body)
+               : read_on(r, body, APR_BLOCK_READ);
 }
 
 int cs_body_fits(request_rec *r, apr_size_t limit)

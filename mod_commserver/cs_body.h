@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cs_body.h - read a request body without making an event thread wait.
+ * cs_body.h - read a request body without making a thread wait for a peer.
  *
- * On an MPM worker thread the body is read blocking, as usual. On one of our
- * event threads what is there is read; if the rest has yet to come, the
- * request is suspended and goes on when the connection is readable. So what
- * needs the body is a function that is called once, now or later.
+ * What is there is read; if the rest has yet to come, the request is suspended
+ * and goes on, on an event thread, when the connection is readable. So what
+ * needs the body is a function that is called once, now or later. Only where
+ * httpd cannot let go of a connection (prefork, worker, HTTP/2) is it read
+ * blocking.
  */
 #ifndef CS_BODY_H
 #define CS_BODY_H

@@ -342,16 +342,24 @@ static int is_plain(const ap_filter_t *f)
 /* mod_reqtimeout counts from our first read of a head on with what was left for
  * the body before it: it learns of a request when that is parsed. Its limits
  * are kept by cs_read_time.c as long as we read. */
-static void take_limit(cs_input *input, conn_rec *c)
+static void take_limit(cs_input *input, conn_rec *c, request_rec *r)
 {
-    ap_filter_t *f = c->input_filters;
+    ap_filter_t *f = c->input_filters, *above = r != NULL ? r->input_filters : NULL;
 
     while (f != NULL && ap_cstr_casecmp(f->frec->name, LIMIT_FILTER) != 0) {
         f = f->next;
     }
-    if (f != NULL) {
-        input->reqtimeout = f->ctx;
-        ap_remove_input_filter(f);
+    if (f == NULL) {
+        return;
+    }
+    input->reqtimeout = f->ctx;
+    ap_remove_input_filter(f);
+    /* httpd takes it from the connection only, a request still leads there. */
+    while (above != NULL && above->next != f) {
+        above = above->next;
+    }
+    if (above != NULL) {
+        above->next = f->next;
     }
 }
 
@@ -363,12 +371,12 @@ void cs_input_limit(cs_input *input, conn_rec *c)
     }
 }
 
-void cs_input_open(cs_input *input, conn_rec *c)
+void cs_input_open(cs_input *input, conn_rec *c, request_rec *r)
 {
     memset(input, 0, sizeof(*input));
-    take_limit(input, c);
+    take_limit(input, c, r);
     input->secure = ap_ssl_conn_is_ssl(c) != 0;
-    input->filter = ap_add_input_filter_handle(filter_handle, input, NULL, c);
+    input->filter = ap_add_input_filter_handle(filter_handle, input, r, c);
     input->plain = is_plain(input->filter->next);
 }
 

@@ -33,8 +33,8 @@ typedef struct cs_input {
 /** Register the filter. Hook registration time. */
 void cs_input_register(void);
 
-/** Put the filter on c. */
-void cs_input_open(cs_input *input, conn_rec *c);
+/** Put the filter on c. @param r  a request whose body is still to be read, or NULL */
+void cs_input_open(cs_input *input, conn_rec *c, request_rec *r);
 /** Put what limits the time of reading back: a worker reads from now on. */
 void cs_input_limit(cs_input *input, conn_rec *c);
 /** Forget what is held. The filter itself goes with the connection. */

@@ -31,6 +31,7 @@
 #define UPKEEP_INTERVAL apr_time_from_sec(1)
 #define ENDING_TIME     apr_time_from_sec(2)
 #define ENDING_LOOK     apr_time_from_msec(20)
+#define PATIENCE        apr_time_from_sec(4) /* of a child that stops */
 #define GIVE_BACK_LEAST 64 /* connections               */
 
 /* What epoll's data says when it is no connection: no record has these.      */
@@ -42,6 +43,11 @@ cs_loop_state cs_loop = { .lock = PTHREAD_MUTEX_INITIALIZER, .epoll = -1, .event
 cs_loop_level cs_loop_level_get(void)
 {
     return (cs_loop_level)__atomic_load_n(&cs_loop.level, __ATOMIC_ACQUIRE);
+}
+
+apr_time_t cs_loop_patience_end(void)
+{
+    return __atomic_load_n(&cs_loop.patience_end, __ATOMIC_RELAXED);
 }
 
 int cs_loop_is_running(void)
@@ -272,6 +278,9 @@ static void keep_up(apr_time_t now)
     if (level != cs_loop.stop_told || now >= cs_loop.next_upkeep) {
         cs_loop.next_upkeep = now + UPKEEP_INTERVAL;
         cs_loop.stop_told = level;
+        if (level != CS_LOOP_RUNNING && cs_loop_patience_end() == 0) {
+            __atomic_store_n(&cs_loop.patience_end, now + PATIENCE, __ATOMIC_RELAXED);
+        }
         /* Told again each second: a request may be held in the moment between
          * its own look at the level and the round that told all. */
         if (level != CS_LOOP_RUNNING) {

@@ -20,7 +20,7 @@
 /* Where the child stands. Only ever rises.                                   */
 typedef enum {
     CS_LOOP_RUNNING,
-    CS_LOOP_STOPPING, /* answer what is held, close what is idle            */
+    CS_LOOP_STOPPING, /* answer what is held, hurry all else               */
     CS_LOOP_ENDING    /* the process ends within two seconds                */
 } cs_loop_level;
 
@@ -37,6 +37,10 @@ apr_status_t cs_loop_child_init(apr_pool_t *pchild, server_rec *s, csq *q);
 void cs_loop_child_stopping(apr_pool_t *pchild, int graceful);
 
 cs_loop_level cs_loop_level_get(void);
+
+/** When a child that stops gives up on requests that come slowly, however much
+ *  comes: monotonic; 0: it does not stop, or has not told the connections yet. */
+apr_time_t cs_loop_patience_end(void);
 
 /** The event threads run, requests can be held. */
 int cs_loop_is_running(void);

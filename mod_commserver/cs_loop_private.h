@@ -47,11 +47,12 @@ typedef struct cs_loop_state {
 
     apr_time_t step_began; /* of the leader; 0: it polls             */
     int guard_sleeps;
-    int asleep;    /* the leader is, or is about to be       */
-    int level;     /* cs_loop_level                          */
-    int stop_told; /* the level that all records were told   */
-    int end;       /* threads return                         */
-    int give_back; /* the guard is to give memory back       */
+    int asleep;              /* the leader is, or is about to be       */
+    int level;               /* cs_loop_level                          */
+    int stop_told;           /* the level that all records were told   */
+    apr_time_t patience_end; /* see cs_loop_patience_end(); atomic     */
+    int end;                 /* threads return                         */
+    int give_back;           /* the guard is to give memory back       */
     int running;
     apr_uint32_t held;
     apr_time_t next_upkeep;

@@ -96,12 +96,16 @@ void cs_park_set_read_deadline(cs_park *park, const cs_read_time *limit, apr_tim
 {
     apr_time_t end = since + park->timeout, now = cs_loop_now();
     apr_time_t last = cs_read_time_end(limit, park->read_began, bytes);
+    apr_time_t patience = cs_loop_patience_end();
 
     if (last != 0 && last < end) {
         end = last;
     }
     if (cs_loop_level_get() != CS_LOOP_RUNNING && end > now + STOP_IDLE) {
         end = now + STOP_IDLE;
+    }
+    if (patience != 0 && end > patience) {
+        end = patience;
     }
     cs_park_set_deadline(park, end > now ? end - now : 0);
 }
@@ -393,7 +397,9 @@ static cs_step step_head(cs_park *park, unsigned signals)
     if (APR_STATUS_IS_INCOMPLETE(rv)) {
         return wait_for_head(park, signals);
     }
-    if (APR_STATUS_IS_EAGAIN(rv) && cs_loop_level_get() == CS_LOOP_RUNNING) {
+    /* When the child stops, a request may be on its way: it has until the
+     * deadline, is answered, and told that no other is taken. */
+    if (APR_STATUS_IS_EAGAIN(rv) && cs_loop_level_get() != CS_LOOP_ENDING) {
         return CS_STEP_PARK;
     }
     return cs_park_close(park);

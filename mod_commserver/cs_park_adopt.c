@@ -149,7 +149,7 @@ static void take_over(cs_park *park)
 {
     park->ours = 1;
     apr_socket_timeout_set(park->socket, 0);
-    cs_input_open(&park->input, park->c);
+    cs_input_open(&park->input, park->c, park->phase == CS_PHASE_BODY ? park->r : NULL);
     park->secure = park->input.secure;
     cs_memory_bound(apr_pool_allocator_get(park->c->pool));
 }
@@ -170,7 +170,7 @@ void cs_park_on_suspend(conn_rec *c, request_rec *r)
         cs_park_set_timer(park);
     }
     /* From a swap that succeeds on, another thread may own the record. */
-    if (park->phase == CS_PHASE_FINISH || park->unsent || !cs_park_rest(park)) {
+    if (park->phase != CS_PHASE_WAIT || park->unsent || !cs_park_rest(park)) {
         cs_park_own(park);
         cs_loop_run(park);
     }

@@ -142,6 +142,69 @@ START_TEST(stalled_bodies_delay_nobody)
 }
 END_TEST
 
+/* On connections that httpd has just accepted, more than it has workers: a
+ * body that has yet to come holds none of them. */
+START_TEST(stalled_bodies_of_new_connections_delay_nobody)
+{
+    static const char *const bodies[] = { "Content-Length: 1000\r\n\r\nabc",
+                                          "Transfer-Encoding: chunked\r\n\r\n5\r\na" };
+    httpd *server = start(FEW_THREADS "Timeout 2\n");
+    const char *head =
+        support_text("POST /comm/publish/orders/alice HTTP/1.1\r\nHost: localhost\r\n%s",
+                     http_auth("backend"));
+    http *held = parking_poll(server, "alice");
+    int i;
+
+    parking_await(server, 1);
+    for (i = 0; i < STALLED; i++) {
+        stalled[i] = _i % 2 ? http_open_tls(server) : http_open(server);
+        http_send(stalled[i], support_text("%s%s", head, bodies[_i / 2]));
+    }
+    expect_no_delay(server, held);
+    for (i = 0; i < STALLED; i++) {
+        http_answer *answer = http_try(stalled[i], 8000);
+
+        ck_assert(answer == NULL || answer->status == 408);
+        ck_assert_int_eq(http_closed(stalled[i], 8000), 1);
+    }
+    close_all();
+    http_close(held);
+    httpd_end(server);
+}
+END_TEST
+
+/* The first request of a connection, in pieces. */
+START_TEST(bodies_that_come_slowly_are_queued)
+{
+    static const char *const bodies[][3] = {
+        { "Content-Length: 9\r\n\r\nfir", "st ", "one" },
+        { "Transfer-Encoding: chunked\r\n\r\n3\r\nfir\r\n", "3\r\nst \r\n3\r\no",
+          "ne\r\n0\r\n\r\n" },
+        { "Expect: 100-continue\r\nContent-Length: 9\r\n\r\n", "first ", "one" },
+    };
+    httpd *server = httpd_start(&(httpd_options){
+        .children = 1, .threads = 8, .tls = 1, .modules = "reqtimeout" });
+    http *c = _i % 2 ? http_open_tls(server) : http_open(server);
+    const char *const *body = bodies[_i / 2];
+
+    http_send(c, support_text("POST /comm/publish/orders/alice HTTP/1.1\r\n"
+                              "Host: localhost\r\nContent-Type: text/plain\r\n%s%s",
+                              http_auth("backend"), body[0]));
+    if (_i / 2 == 2) {
+        http_await(c, "100 Continue");
+    }
+    ck_assert_int_eq(http_closed(c, 50), 0);
+    http_send(c, body[1]);
+    ck_assert_int_eq(http_closed(c, 50), 0);
+    http_send(c, body[2]);
+    ck_assert_int_eq(http_read(c)->status, 201);
+    parking_expect(http_call(c, "GET", "/comm/poll", "alice", NULL, NULL), "first one");
+    ck_assert_int_eq(http_call(c, "GET", "/index.html", NULL, NULL, NULL)->status, 200);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
 /* Whoever is not let in is not listened to any longer either. */
 START_TEST(stalled_bodies_of_strangers_delay_nobody)
 {
@@ -389,6 +452,8 @@ int main(void)
     tcase_add_loop_test(peers, stalled_heads_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, slow_requests_have_the_time_of_mod_reqtimeout, 0, 3);
     tcase_add_loop_test(peers, stalled_bodies_delay_nobody, 0, 2);
+    tcase_add_loop_test(peers, stalled_bodies_of_new_connections_delay_nobody, 0, 4);
+    tcase_add_loop_test(peers, bodies_that_come_slowly_are_queued, 0, 6);
     tcase_add_loop_test(peers, stalled_bodies_of_strangers_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_readers_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_closers_delay_nobody, 0, 2);

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core.h"
 #include "httpd_config.h"
 #include "support.h"
 
@@ -32,8 +33,9 @@
 struct httpd {
     httpd_options options;
     httpd_place place;
-    char *config; /* of the test; owned */
-    pid_t parent; /* 0: does not run */
+    char *config;         /* of the test; owned                         */
+    pid_t parent;         /* 0: does not run                            */
+    const char *no_cores; /* why crashes cannot be looked into; or NULL */
 };
 
 static int is_prefork(const httpd *server)
@@ -69,6 +71,7 @@ static void launch(httpd *server)
 
     httpd_write_config(&server->place, &server->options, server->config);
     unlink(path_in(server, "run/httpd.pid"));
+    server->no_cores = core_allow();
     server->parent =
         process_start(&(process_options){ .wrapped = 1,
                                           .argv = argv,
@@ -309,10 +312,8 @@ void httpd_crash(httpd *server)
     kill_all(server, reaper_crash_group);
 }
 
-/* What a crash leaves in the log, the first two by a child's death alone. */
-static const char *const crash_signs[] = { "exit signal",
-                                           "Segmentation fault",
-                                           "AddressSanitizer",
+/* What a crash leaves in the log, beside the deaths of children by a signal. */
+static const char *const crash_signs[] = { "AddressSanitizer",
                                            "ThreadSanitizer",
                                            "runtime error:",
                                            "Assertion",
@@ -324,30 +325,59 @@ static const char *const crash_signs[] = { "exit signal",
                                            "child died",
                                            NULL };
 
-static void find_no_crash(const httpd *server, const char *const *signs)
+typedef struct crash_view {
+    const char *traces; /* of crashes that are not httpd's own, NULL: none    */
+    int untold;         /* no gdb                                             */
+} crash_view;
+
+static void view_core(const char *path, void *baton)
+{
+    crash_view *view = baton;
+    char *trace = core_trace(httpd_program(), path);
+
+    if (!trace)
+        view->untold = 1;
+    else if (core_judge(trace) != CORE_HTTPD) {
+        fputs(trace, stderr);
+        view->traces = support_text("%.4000s", trace);
+    }
+    free(trace);
+}
+
+/* A child that died of a signal must have died of the race that core.h tells
+ * of, and a core must show that. */
+static void judge_deaths(const httpd *server)
+{
+    crash_view view = { NULL, 0 };
+    int deaths = httpd_log_count(server, "exit signal");
+    int cores = core_each(path_in(server, HTTPD_CORES), view_core, &view);
+
+    if (view.traces)
+        support_fail("a crash that is not httpd's own: %s", view.traces);
+    if (deaths > 0 && cores == 0 && !server->no_cores)
+        support_fail("a child died of a signal without a core: %s", said(server));
+    if ((deaths > 0 && cores == 0) || view.untold)
+        fprintf(stderr, "a child crashed; whether by httpd's own race is not known: %s\n",
+                view.untold ? "there is no gdb" : server->no_cores);
+}
+
+static void find_no_crash(const httpd *server)
 {
     int i;
 
-    for (i = 0; signs[i]; i++)
-        if (httpd_log_count(server, signs[i]) > 0 || output_has(server, signs[i]))
-            support_fail("httpd's log says '%s': %s", signs[i], said(server));
+    for (i = 0; crash_signs[i]; i++)
+        if (httpd_log_count(server, crash_signs[i]) > 0
+            || output_has(server, crash_signs[i]))
+            support_fail("httpd's log says '%s': %s", crash_signs[i], said(server));
+    judge_deaths(server);
 }
 
-/* httpd's own children, without any module of ours, can die of SIGTERM in the
- * moment in which they close a connection. So what is stopped here must not
- * have crashed before; where a test stops it, it must not crash then either. */
 void httpd_end(httpd *server)
 {
-    const char *const *signs = crash_signs;
-
-    if (server->parent > 0) {
-        if (!server->options.may_crash)
-            find_no_crash(server, signs);
-        signs += 2;
+    if (server->parent > 0)
         httpd_stop(server);
-    }
     if (!server->options.may_crash)
-        find_no_crash(server, signs);
+        find_no_crash(server);
     destroy(server);
 }
 

@@ -197,13 +197,15 @@ static void make_folder(const char *directory, const char *name)
 
     if (mkdir(path, 0755) != 0 && errno != EEXIST)
         ck_abort_msg("cannot make '%s': %s", path, strerror(errno));
-    if (user && strcmp(name, "data") == 0 && chown(path, user->pw_uid, user->pw_gid) != 0)
+    if (user && (strcmp(name, "data") == 0 || strcmp(name, HTTPD_CORES) == 0)
+        && chown(path, user->pw_uid, user->pw_gid) != 0)
         ck_abort_msg("cannot give '%s' away: %s", path, strerror(errno));
 }
 
 void httpd_prepare(const httpd_place *place, const httpd_options *options)
 {
-    static const char *const folders[] = { "htdocs", "cgi-bin", "run", "data", NULL };
+    static const char *const folders[] = { "htdocs", "cgi-bin",   "run",
+                                           "data",   HTTPD_CORES, NULL };
     FILE *users;
     int i;
 
@@ -315,7 +317,8 @@ static void print_server(FILE *file, const httpd_place *place,
                  "Timeout 20\n"
                  "KeepAliveTimeout 10\n"
                  "MaxKeepAliveRequests 0\n"
-                 "GracefulShutdownTimeout 0\n");
+                 "GracefulShutdownTimeout 0\n"
+                 "CoreDumpDirectory \"@DIR@/" HTTPD_CORES "\"\n");
     if (!options->no_module)
         fputs("CommServerSegmentSize " SEGMENT_SIZE "\n", file);
     fprintf(file, "LogLevel %s\n", options->log_level ? options->log_level : "info");

@@ -6,6 +6,9 @@
 
 #include "httpd.h"
 
+/* Where children leave their cores, below the server's directory. */
+#define HTTPD_CORES "cores"
+
 /* What the configuration needs to know about a server's place. */
 typedef struct httpd_place {
     char directory[512];

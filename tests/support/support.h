@@ -6,6 +6,7 @@
  *   httpd.h    a private httpd with the module that was just built
  *   http.h     a raw HTTP/1.1 client, plain or TLS, one piece at a time
  *   agent.h    a private commclient and a local application to talk to it
+ *   load.h     processes that send requests without a pause
  *
  * Every wait has a deadline; when one passes, or a helper cannot do its work,
  * the running test fails with a sentence that says what was waited for. So
@@ -19,6 +20,7 @@
 #include "agent.h"
 #include "http.h"
 #include "httpd.h"
+#include "load.h"
 #include "process.h"
 #include "reaper.h"
 
