@@ -94,14 +94,20 @@ static void write_app(void *baton, const cc_app_info *info)
 
 static void write_inbox(const cc_agent *agent, cc_buffer *out)
 {
+    const char *trouble = cc_dispatch_trouble(agent->dispatch);
     cc_inbox_usage usage;
 
     cc_inbox_usage_get(agent->inbox, &usage);
     cc_buffer_add_text(out, ",\"inbox\":{\"path\":");
     cc_buffer_add_json_text(out, agent->config->inbox);
-    cc_buffer_format(out, ",\"messages\":%lld,\"bytes\":%lld,\"max\":%lld,\"dead\":%lld}",
+    cc_buffer_format(out, ",\"messages\":%lld,\"bytes\":%lld,\"max\":%lld,\"dead\":%lld",
                      (long long)usage.messages, (long long)usage.bytes,
                      (long long)agent->config->inbox_max, (long long)usage.dead);
+    if (trouble != NULL) {
+        cc_buffer_add_text(out, ",\"error\":");
+        cc_buffer_add_json_text(out, trouble);
+    }
+    cc_buffer_add_text(out, "}");
 }
 
 static void write_spool(const cc_agent *agent, cc_buffer *out)
@@ -417,6 +423,22 @@ static void on_hangup(evutil_socket_t number, short what, void *baton)
 
 /* ---- life ------------------------------------------------------------ */
 
+static void *take_memory(size_t size)
+{
+    return cc_realloc(NULL, size);
+}
+
+/* Without memory libevent goes on and does less: rather the process ends, with one
+ * line, as everywhere (cc_memory.h). A file that is as large as it may be
+ * (RLIMIT_FSIZE) is a disk that is full. */
+static void prepare_process(void)
+{
+    event_set_mem_functions(take_memory, cc_realloc, free);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    umask(077);
+}
+
 /* Started without stdin, stdout or stderr, the inbox would be one of them. */
 static void fill_standard_descriptors(void)
 {
@@ -502,7 +524,6 @@ static void watch_network(cc_agent *agent)
 
 static void watch_signals(cc_agent *agent)
 {
-    signal(SIGPIPE, SIG_IGN);
     agent->terminate = evsignal_new(agent->base, SIGTERM, on_signal, agent);
     agent->interrupt = evsignal_new(agent->base, SIGINT, on_signal, agent);
     agent->hangup = evsignal_new(agent->base, SIGHUP, on_hangup, agent);
@@ -512,6 +533,22 @@ static void watch_signals(cc_agent *agent)
     event_add(agent->hangup, NULL);
 }
 
+static cc_agent *make_agent(const cc_config *config, char **out_error)
+{
+    struct event_base *base = event_base_new();
+    cc_agent *agent;
+
+    if (base == NULL) {
+        *out_error = cc_copy("the event loop cannot be made");
+        return NULL;
+    }
+    agent = cc_alloc(sizeof(*agent));
+    agent->config = config;
+    agent->started = cc_time_now();
+    agent->base = base;
+    return agent;
+}
+
 cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **out_error)
 {
     cc_agent *agent;
@@ -519,14 +556,13 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
 
     *out_error = NULL;
     fill_standard_descriptors();
-    umask(077);
+    prepare_process();
     status = check_files(config, out_error);
     if (status != CC_OK)
         return status;
-    agent = cc_alloc(sizeof(*agent));
-    agent->config = config;
-    agent->started = cc_time_now();
-    agent->base = event_base_new();
+    agent = make_agent(config, out_error);
+    if (agent == NULL)
+        return CC_SYSTEM;
     watch_signals(agent);
     watch_network(agent);
     agent->service = cc_service_create(agent->base, is_healthy, agent);

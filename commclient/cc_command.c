@@ -31,6 +31,19 @@ const char *cc_command_error_text(cc_command_error error)
     return texts[error];
 }
 
+int cc_command_error_retry(cc_command_error error)
+{
+    switch (error) {
+    case CC_ERROR_FULL:
+        return 10;
+    case CC_ERROR_STORAGE:
+    case CC_ERROR_BUSY:
+        return 5;
+    default:
+        return 0;
+    }
+}
+
 typedef struct reading {
     cc_json json;
     cc_command *command;

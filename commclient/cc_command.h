@@ -54,7 +54,9 @@
     X(NOT_DEAD, "not-dead", "there is none with this id on the dead list")               \
     X(UNUSABLE, "unusable", "it cannot be used, and so not be given to anybody")         \
     X(LINE_TOO_LONG, "line-too-long", "the line is longer than max_line")                \
-    X(STORAGE, "storage", "the agent cannot use its inbox now")                          \
+    X(STORAGE, "storage",                                                                \
+      "the agent cannot use its inbox now, as when its disk is full: try it again "      \
+      "later")                                                                           \
     X(LEFT_OUT, "left-out",                                                              \
       "copies were left out because this"                                                \
       " connection was not read fast enough")                                            \
@@ -73,6 +75,8 @@ typedef enum {
 
 const char *cc_command_error_code(cc_command_error error);
 const char *cc_command_error_text(cc_command_error error);
+/** Seconds after which the same may well succeed; 0: it will not by itself. */
+int cc_command_error_retry(cc_command_error error);
 
 typedef enum {
     CC_COMMAND_SUBSCRIBE,

@@ -7,6 +7,7 @@
 #include "cc_log.h"
 #include "cc_time.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #define COMMIT_STEP_MAX 50    /* ms, on a slow disk                            */
 #define COMMIT_SHARE    4     /* parts of the time, of which commits take one  */
 #define COMMIT_RETRY    1000  /* ms after one that failed                      */
+#define WELL_AGAIN      3000  /* ms after the last one that failed             */
 #define REJECT_LINE     60000 /* ms between two lines about rejected messages  */
 
 void cc_commit_set_timer(struct event *timer, int64_t ms)
@@ -105,21 +107,34 @@ cc_status cc_commit_apply(cc_dispatch *d)
     return status;
 }
 
-/* Say once when the inbox begins to fail, and once when it works again. */
+/* Said once when the inbox begins to fail. A disk that is nearly full takes what is
+ * small and refuses what is large: that it works again is said when it has worked
+ * for a while. */
 void cc_commit_note(cc_dispatch *d, cc_status status)
 {
     if (status == CC_DAMAGED)
         d->damaged = 1;
-    if (status != CC_OK && !d->failing)
-        cc_log(CC_LOG_ERROR,
-               "inbox cannot be used: %s; trying again, nothing is"
-               " acknowledged meanwhile",
-               cc_inbox_error(d->inbox));
-    if (status == CC_OK && d->failing)
-        cc_log(CC_LOG_NOTICE, "inbox can be used again");
     d->failing = status != CC_OK;
-    if (d->failing)
-        cc_commit_set_timer(d->commit_timer, COMMIT_RETRY);
+    if (!d->failing)
+        return;
+    d->last_failure = cc_time_monotonic();
+    snprintf(d->trouble, sizeof(d->trouble), "%s", cc_inbox_error(d->inbox));
+    if (!d->failing_said)
+        cc_log(CC_LOG_ERROR,
+               "inbox cannot be used: %s; trying again, nothing is taken over or"
+               " acknowledged meanwhile",
+               d->trouble);
+    d->failing_said = 1;
+    cc_commit_set_timer(d->commit_timer, COMMIT_RETRY);
+}
+
+void cc_commit_look(cc_dispatch *d)
+{
+    if (!d->failing_said || d->failing
+        || cc_time_monotonic() - d->last_failure < WELL_AGAIN)
+        return;
+    d->failing_said = 0;
+    cc_log(CC_LOG_NOTICE, "inbox can be used again");
 }
 
 void cc_dispatch_note(cc_dispatch *d, cc_status status)
@@ -215,8 +230,7 @@ static void pump_all(cc_dispatch *d)
     }
 }
 
-/* That it works again is said after a commit that wrote something: an empty
- * one succeeds on a full disk, too. */
+/* When nothing waits for a commit, it is tried whether one would succeed. */
 void cc_commit_on_timer(int descriptor, short what, void *baton)
 {
     cc_dispatch *d = baton;
@@ -224,11 +238,12 @@ void cc_commit_on_timer(int descriptor, short what, void *baton)
 
     (void)descriptor;
     (void)what;
-    if (cc_dispatch_commit(d) != CC_OK || !failed)
-        return;
-    pump_all(d);
-    if (d->failing)
-        cc_commit_set_timer(d->commit_timer, COMMIT_RETRY);
+    if (d->change_count > 0)
+        cc_dispatch_commit(d);
+    else if (failed)
+        cc_commit_note(d, cc_inbox_probe(d->inbox));
+    if (failed && !d->failing)
+        pump_all(d);
 }
 
 void cc_commit_forget_client(cc_dispatch *d, const cc_client *client)

@@ -40,6 +40,7 @@ static void on_expiry_timer(evutil_socket_t descriptor, short what, void *baton)
     (void)descriptor;
     (void)what;
     cc_commit_set_timer(d->expiry_timer, EXPIRY_STEP);
+    cc_commit_look(d);
     cc_quota_look(d);
     have_room_back(d);
     if (now < cc_inbox_next_expiry(d->inbox) && llabs(now - d->last_expiry) < EXPIRY_ALL)
@@ -278,6 +279,11 @@ int cc_dispatch_is_full(const cc_dispatch *d)
 int cc_dispatch_is_damaged(const cc_dispatch *d)
 {
     return d->damaged;
+}
+
+const char *cc_dispatch_trouble(const cc_dispatch *d)
+{
+    return d->failing ? d->trouble : NULL;
 }
 
 const char *cc_dispatch_error(const cc_dispatch *d)

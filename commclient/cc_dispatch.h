@@ -200,6 +200,10 @@ size_t cc_dispatch_max_line(const cc_dispatch *dispatch);
 /** 1 when the inbox holds as much as it may: do not poll. */
 int cc_dispatch_is_full(const cc_dispatch *dispatch);
 
+/** Why the inbox cannot be written now: do not poll, nothing could be taken over.
+ *  NULL: it can. It is tried every second until it can. */
+const char *cc_dispatch_trouble(const cc_dispatch *dispatch);
+
 /** The last error of the inbox, for a log line. */
 const char *cc_dispatch_error(const cc_dispatch *dispatch);
 

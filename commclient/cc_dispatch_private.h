@@ -152,7 +152,10 @@ struct cc_dispatch {
     size_t rejects;       /* since then                           */
     cc_ration dead_lines; /* lines about messages that are dead   */
     cc_ration gap_lines;  /* and about those that are missing     */
-    int failing;          /* the last commit failed: said so      */
+    int failing;          /* the last commit failed               */
+    int failing_said;     /* in the log                           */
+    int64_t last_failure; /* ms, monotonic                        */
+    char trouble[256];    /* why it failed                        */
     int damaged;
 };
 
@@ -199,6 +202,8 @@ void cc_commit_applied(cc_dispatch *d, cc_status status);
 void cc_commit_forget_client(cc_dispatch *d, const cc_client *client);
 /** Take note of how a call of the inbox ended. */
 void cc_commit_note(cc_dispatch *d, cc_status status);
+/** Say that the inbox can be used again, when it can for a while. */
+void cc_commit_look(cc_dispatch *d);
 void cc_commit_set_timer(struct event *timer, int64_t ms);
 void cc_commit_on_timer(int descriptor, short what, void *dispatch);
 void cc_commit_clear(cc_dispatch *d);

@@ -7,6 +7,7 @@
 #include "cc_compat.h"
 #include "cc_inbox_private.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +21,31 @@ const char *cc_inbox_error(const cc_inbox *inbox)
     return inbox->error;
 }
 
+/* What the system said, where SQLite says "disk I/O error" alone; "": not known. It
+ * keeps errno itself only for some calls. */
+static const char *system_error(int code, int number)
+{
+    if (code != SQLITE_IOERR)
+        return "";
+    switch (number) {
+    case EDQUOT:
+    case EFBIG:
+    case EIO:
+    case ENOSPC:
+    case EROFS:
+        return strerror(number);
+    default:
+        return "";
+    }
+}
+
 cc_status cc_inbox_fail(cc_inbox *inbox)
 {
-    int code = sqlite3_errcode(inbox->db);
+    int number = errno, code = sqlite3_errcode(inbox->db);
+    const char *reason = system_error(code, number);
 
-    snprintf(inbox->error, sizeof(inbox->error), "%s", sqlite3_errmsg(inbox->db));
+    snprintf(inbox->error, sizeof(inbox->error), "%s%s%s", sqlite3_errmsg(inbox->db),
+             reason[0] != '\0' ? ": " : "", reason);
     return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? CC_DAMAGED : CC_STORAGE;
 }
 
@@ -47,6 +68,7 @@ void cc_inbox_bind_text(sqlite3_stmt *statement, int index, const char *text)
 
 cc_status cc_inbox_step(cc_inbox *inbox, int statement)
 {
+    errno = 0;
     switch (sqlite3_step(inbox->statements[statement])) {
     case SQLITE_ROW:
         return CC_OK;
@@ -63,6 +85,16 @@ cc_status cc_inbox_run(cc_inbox *inbox, int statement)
 
     sqlite3_reset(inbox->statements[statement]);
     return status == CC_EMPTY ? CC_OK : status;
+}
+
+cc_status cc_inbox_probe(cc_inbox *inbox)
+{
+    char sql[64];
+
+    snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", CC_INBOX_VERSION);
+    return sqlite3_exec(inbox->db, sql, NULL, NULL, NULL) == SQLITE_OK
+               ? CC_OK
+               : cc_inbox_fail(inbox);
 }
 
 cc_status cc_inbox_begin(cc_inbox *inbox)

@@ -58,6 +58,10 @@ const char *cc_inbox_error(const cc_inbox *inbox);
 
 /* Each of these returns CC_OK, CC_DAMAGED or CC_STORAGE, and what it says. */
 
+/** Write something that changes nothing: can it be written? Not within a
+ *  transaction. */
+cc_status cc_inbox_probe(cc_inbox *inbox);
+
 cc_status cc_inbox_begin(cc_inbox *inbox);
 cc_status cc_inbox_commit(cc_inbox *inbox);
 void cc_inbox_rollback(cc_inbox *inbox);

@@ -7,6 +7,7 @@
 #include "cc_log.h"
 #include "cc_paths.h"
 #include "cc_peer.h"
+#include "cc_time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,9 +23,10 @@
 #include <event2/event.h>
 
 #define BACKLOG      64
-#define ACCEPT_PAUSE 1   /* s, when there are no descriptors                  */
-#define REFUSED_MAX  8   /* refused connections of a user at once, that hear why */
-#define SAID_MAX     256 /* users of whom the log said that they were refused */
+#define ACCEPT_PAUSE 1       /* s, when there are no descriptors                  */
+#define NO_ROOM_LINE 3600000 /* ms between two lines about that                */
+#define REFUSED_MAX  8       /* refused connections of a user at once, that hear why */
+#define SAID_MAX     256     /* users of whom the log said that they were refused */
 #define LOCK_TRIES   20
 #define LOCK_STEP    50000 /* us between two of them                          */
 
@@ -49,10 +51,11 @@ struct cc_local {
     unsigned count;
     uid_t said[SAID_MAX]; /* who was refused something                       */
     unsigned said_count;
-    int made_directory; /* for the socket, just now                          */
-    int lock;           /* descriptor, -1: none                                */
-    int listener;       /* descriptor, -1: none                                */
-    int bound;          /* the socket file is ours                             */
+    int64_t no_room_said; /* ms, monotonic: that connections cannot be taken  */
+    int made_directory;   /* for the socket, just now                          */
+    int lock;             /* descriptor, -1: none                                */
+    int listener;         /* descriptor, -1: none                                */
+    int bound;            /* the socket file is ours                             */
 };
 
 static char *format_error(const char *path, const char *what, int code)
@@ -185,6 +188,20 @@ static void take_connection(cc_local *local, int descriptor)
     cc_peer_refuse(c->peer, CC_ERROR_NOT_PERMITTED);
 }
 
+/* As when there are no descriptors: those who connect wait until there are. Said
+ * once an hour at most. */
+static void say_no_room(cc_local *local, int code)
+{
+    int64_t now = cc_time_monotonic();
+
+    if (local->no_room_said != 0 && now - local->no_room_said < NO_ROOM_LINE)
+        return;
+    local->no_room_said = now;
+    cc_log(CC_LOG_ERROR,
+           "local connections cannot be taken: %s; trying again every second",
+           strerror(code));
+}
+
 static void on_acceptable(evutil_socket_t ignored, short what, void *baton)
 {
     cc_local *local = baton;
@@ -197,7 +214,8 @@ static void on_acceptable(evutil_socket_t ignored, short what, void *baton)
     if (descriptor >= 0) {
         take_connection(local, descriptor);
     }
-    else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+    else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+        say_no_room(local, errno);
         event_add(local->retry, &pause);
         return;
     }

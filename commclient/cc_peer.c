@@ -81,6 +81,8 @@ static void begin_error(cc_buffer *line, cc_command_error error)
 {
     cc_buffer_format(line, "{\"error\":{\"code\":\"%s\",\"text\":\"%s\"",
                      cc_command_error_code(error), cc_command_error_text(error));
+    if (cc_command_error_retry(error) > 0)
+        cc_buffer_format(line, ",\"retry_after\":%d", cc_command_error_retry(error));
 }
 
 static void send_error(cc_peer *peer, cc_command_error error, const char *id)

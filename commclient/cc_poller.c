@@ -34,9 +34,7 @@ static cc_status read_cursor(cc_poller *p)
         return CC_OK;
     status = cc_dispatch_cursor(p->dispatch, p->server->name, p->cursor);
     if (status != CC_OK && status != CC_EMPTY) {
-        cc_poller_set_state(p, CC_POLLER_STORAGE, 0,
-                            "not polled, the inbox cannot be used: %s",
-                            cc_dispatch_error(p->dispatch));
+        cc_poller_note_trouble(p, cc_dispatch_error(p->dispatch));
         return status;
     }
     p->know_cursor = 1;
@@ -156,6 +154,10 @@ void cc_poller_now(cc_poller *p)
         cc_poller_set_state(p, CC_POLLER_FULL, 0,
                             "not polled: the inbox holds as much as"
                             " inbox_max allows; the server keeps the rest");
+        cc_poller_wait(p, CC_FULL_STEP);
+    }
+    else if (cc_dispatch_trouble(p->dispatch) != NULL) {
+        cc_poller_note_trouble(p, cc_dispatch_trouble(p->dispatch));
         cc_poller_wait(p, CC_FULL_STEP);
     }
     else if (read_login(p) != CC_OK) {

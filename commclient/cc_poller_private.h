@@ -95,6 +95,8 @@ void cc_poller_set_state(cc_poller *p, cc_poller_state state, long code,
 void cc_poller_note_connected(cc_poller *p); /* and nothing is wrong any more */
 void cc_poller_note_open(cc_poller *p);      /* only the state                */
 void cc_poller_note_storage(cc_poller *p);   /* and back off                  */
+/* The inbox cannot be used. */
+void cc_poller_note_trouble(cc_poller *p, const char *why);
 void cc_poller_wait(cc_poller *p, int64_t ms);
 void cc_poller_back_off(cc_poller *p);
 

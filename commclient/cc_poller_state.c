@@ -43,9 +43,12 @@ const char *cc_poller_state_text(const char *name)
 /* ---- states ---------------------------------------------------------- */
 
 /* While another agent has the name, the two take turns every minute: one line
- * says so, not two a minute. */
+ * says so, not two a minute. Of an inbox that cannot be used cc_commit.c speaks. */
 static int is_worth_saying(const cc_poller *p, cc_poller_state before)
 {
+    if (p->state == CC_POLLER_STORAGE
+        || (p->state == CC_POLLER_CONNECTED && before == CC_POLLER_STORAGE))
+        return 0;
     if (p->replaced_last == 0)
         return 1;
     if (p->state == CC_POLLER_CONNECTED)
@@ -108,12 +111,17 @@ void cc_poller_note_connected(cc_poller *p)
     cc_poller_note_open(p);
 }
 
-void cc_poller_note_storage(cc_poller *p)
+void cc_poller_note_trouble(cc_poller *p, const char *why)
 {
     cc_poller_set_state(p, CC_POLLER_STORAGE, 0,
-                        "nothing is taken over, the inbox cannot be"
-                        " used: %s",
-                        cc_dispatch_error(p->dispatch));
+                        "not polled, the inbox cannot be used: %s; the server keeps"
+                        " what was not taken over",
+                        why);
+}
+
+void cc_poller_note_storage(cc_poller *p)
+{
+    cc_poller_note_trouble(p, cc_dispatch_error(p->dispatch));
     cc_poller_back_off(p);
 }
 

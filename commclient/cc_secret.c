@@ -46,8 +46,10 @@ static cc_status refuse(cc_secret *secret, cc_status status, const char *why)
     return status;
 }
 
+/* That may pass without a change of the file: it counts as changed. */
 static cc_status refuse_unreadable(cc_secret *secret, int code)
 {
+    memset(&secret->seen, 0, sizeof(secret->seen));
     snprintf(secret->error, sizeof(secret->error), "cannot read %s '%s': %s",
              secret->name, secret->path, strerror(code));
     return code == ENOENT ? CC_NOT_FOUND : CC_SYSTEM;

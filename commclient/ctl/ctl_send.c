@@ -385,7 +385,8 @@ static int exit_code(const answer *a)
         int status;
     } known[] = { { "refused", CTL_REFUSED },
                   { "expired", CTL_REFUSED },
-                  { "full", CTL_FULL } };
+                  { "full", CTL_FULL },
+                  { "storage", CTL_FULL } };
     size_t i;
 
     for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {

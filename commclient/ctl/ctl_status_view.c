@@ -115,7 +115,6 @@ static const struct {
     { CC_POLLER_SECRET, "Mend the file; it is read again at once" },
     { CC_POLLER_FULL, "Start the application that has most waiting below, or raise"
                       " 'inbox_max'" },
-    { CC_POLLER_STORAGE, "Is the disk full? 'commclient check' looks" },
 };
 
 static const char *remedy_of(struct json_object *server)
@@ -146,13 +145,15 @@ static void write_trouble(const ctl_view *view, const char *subject, const char 
     cc_buffer_clear(&what);
 }
 
+/* An inbox that cannot be used is told of once, not for each server. */
 static void write_server_problem(const ctl_view *view, struct json_object *server,
                                  cc_buffer *out)
 {
     struct json_object *publish = NULL;
     const char *state;
 
-    if (!is_state(server, CC_POLLER_CONNECTED) && !is_state(server, CC_POLLER_STARTING))
+    if (!is_state(server, CC_POLLER_CONNECTED) && !is_state(server, CC_POLLER_STARTING)
+        && !is_state(server, CC_POLLER_STORAGE))
         write_trouble(view, "server", text_of(server, "name"), server, remedy_of(server),
                       out);
     json_object_object_get_ex(server, "publish", &publish);
@@ -212,6 +213,25 @@ static void write_dead(const ctl_view *view, struct json_object *status, cc_buff
     write_problem(view, out, what, "'commclient dead' lists them");
 }
 
+static void write_inbox_problem(const ctl_view *view, struct json_object *status,
+                                cc_buffer *out)
+{
+    struct json_object *inbox = NULL;
+    cc_buffer what = { NULL, 0, 0 };
+    const char *error;
+
+    json_object_object_get_ex(status, "inbox", &inbox);
+    error = text_of(inbox, "error");
+    if (error[0] == '\0')
+        return;
+    cc_buffer_format(&what,
+                     "inbox: cannot be used now: %s; nothing is taken over, "
+                     "acknowledged or published",
+                     error);
+    write_problem(view, out, what.data, "Is the disk full? 'commclient check' looks");
+    cc_buffer_clear(&what);
+}
+
 static void write_problems(const ctl_view *view, struct json_object *status,
                            cc_buffer *out)
 {
@@ -219,6 +239,7 @@ static void write_problems(const ctl_view *view, struct json_object *status,
     struct json_object *apps = list_of(status, "apps");
     size_t i, before = out->len;
 
+    write_inbox_problem(view, status, out);
     for (i = 0; i < count_of(servers); i++)
         write_server_problem(view, json_object_array_get_idx(servers, i), out);
     for (i = 0; i < count_of(apps); i++) {

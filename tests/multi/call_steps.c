@@ -82,12 +82,13 @@ static int path_of(const tracing *t, int descriptor, char *out, size_t size)
 
 static int64_t position_of(pid_t child, int descriptor)
 {
-    char *text =
-        process_read_file(support_text("/proc/%d/fdinfo/%d", (int)child, descriptor));
-    const char *found = text != NULL ? strstr(text, "pos:") : NULL;
-    int64_t position = found != NULL ? strtoll(found + 4, NULL, 10) : 0;
+    const char *path = support_text("/proc/%d/fdinfo/%d", (int)child, descriptor);
+    FILE *file = fopen(path, "re");
+    long long position = -1;
 
-    free(text);
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "pos: %lld", &position), 1);
+    fclose(file);
     return position;
 }
 

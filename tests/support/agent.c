@@ -206,15 +206,21 @@ int agent_log_count(const agent *a, const char *text)
 
 /* ---- a local application ------------------------------------------------- */
 
-local_app *local_open(const agent *a)
+local_app *local_open_early(const agent *a)
 {
     local_app *app = calloc(1, sizeof *app);
-    const char *hello;
 
     app->fd = try_connect(agent_socket(a));
     if (app->fd < 0)
         ck_abort_msg("cannot connect to the agent: %s", strerror(errno));
-    hello = local_read(app);
+    return app;
+}
+
+local_app *local_open(const agent *a)
+{
+    local_app *app = local_open_early(a);
+    const char *hello = local_read(app);
+
     if (!support_json(hello, "hello.protocol"))
         ck_abort_msg("the agent did not say hello but '%s'", hello);
     return app;

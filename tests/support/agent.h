@@ -50,6 +50,8 @@ typedef struct local_app local_app;
 
 /** Connect and read the hello line. */
 local_app *local_open(const agent *a);
+/** Connect; the hello line is not read. */
+local_app *local_open_early(const agent *a);
 void local_close(local_app *app);
 
 /** Its socket, for tests that need one. */
