@@ -50,12 +50,24 @@ apr_status_t csq_mutex_create(pthread_mutex_t *mutex)
     return rc;
 }
 
+int csq_mutex_kind(void)
+{
+    pthread_mutex_t mutex;
+    int kind;
+
+    if (csq_mutex_create(&mutex))
+        return -1;
+    kind = mutex.__data.__kind;
+    pthread_mutex_destroy(&mutex);
+    return kind;
+}
+
 /* ThreadSanitizer does not know pthread_mutex_clocklock(). */
 #ifdef __SANITIZE_THREAD__
-#define LOCK_CLOCK CLOCK_REALTIME
+#define LOCK_CLOCK                  CLOCK_REALTIME
 #define LOCK_UNTIL(mutex, deadline) pthread_mutex_timedlock(mutex, deadline)
 #else
-#define LOCK_CLOCK CLOCK_MONOTONIC
+#define LOCK_CLOCK                  CLOCK_MONOTONIC
 #define LOCK_UNTIL(mutex, deadline) pthread_mutex_clocklock(mutex, LOCK_CLOCK, deadline)
 #endif
 
@@ -73,11 +85,15 @@ static int lock_until_deadline(csq *q, pthread_mutex_t *mutex)
     return LOCK_UNTIL(mutex, &deadline);
 }
 
+/* The C library aborts the process over some kinds of mutexes that it finds in
+ * damaged memory; all else that is wrong in one it calls busy or an error.    */
 static apr_status_t take_mutex(csq *q, pthread_mutex_t *mutex, uint32_t *owner)
 {
-    int rc = pthread_mutex_trylock(mutex);
-    int i;
+    int rc, i;
 
+    if (mutex->__data.__kind != q->mutex_kind)
+        return CSQ_DAMAGED;
+    rc = pthread_mutex_trylock(mutex);
     if (rc == EBUSY)
         rc = lock_until_deadline(q, mutex);
     for (i = 0; rc == ETIMEDOUT && csq_repair_runs(q) && i < REPAIR_WAITS; i++)

@@ -73,6 +73,7 @@ struct csq {
     uint32_t creator;          /* process id                                  */
     int audit;                 /* audit after each unlock                     */
     int64_t timeout;           /* of a lock, ns                               */
+    int mutex_kind;            /* of all mutexes                              */
     uint32_t holder;           /* see csq_lock_holder()                       */
     uint32_t checked;          /* second in which the server was last seen    */
     csq_process *process;
@@ -171,6 +172,8 @@ apr_status_t csq_filelock_same(int fd, int other);
 /* ---- csq_lock.c -------------------------------------------------------- */
 
 apr_status_t csq_mutex_create(pthread_mutex_t *mutex);
+/** What all of them say of their kind; -1: none can be made. */
+int csq_mutex_kind(void);
 uint32_t csq_process_id(csq *q);
 /** Go from one locked shard to the next: `to` is locked, then `from` given
  *  back. CSQ_BUSY, CSQ_CLOSED, CSQ_DAMAGED: neither is locked; CSQ_RETRY: the

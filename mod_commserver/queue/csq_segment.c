@@ -74,6 +74,7 @@ static apr_status_t make_handle(const char *path, apr_pool_t *pool, csq **out_q)
         return rv;
     q->lock_fd = -1;
     q->timeout = DEFAULT_TIMEOUT;
+    q->mutex_kind = csq_mutex_kind();
     q->audit = audit && *audit && strcmp(audit, "0") != 0;
     make_process_page(q);
     q->creator = csq_process_id(q);

@@ -155,6 +155,19 @@ static apr_status_t restore_into(csq *q, const csq_plan *plan, size_t size,
     return rv;
 }
 
+/* Bytes of a segment for one of a file, at most: a member of a group, whose
+ * record is short, may need a client, and a part of the group in its shard.   */
+#define ROOM_MOST 32
+
+/* What a file says is believed as far as so much could have been in it. */
+static uint64_t believable_size(const csq_plan *plan, const csq_reader *reader,
+                                uint64_t size)
+{
+    uint64_t most = plan->size + (reader->left + reader->have) * ROOM_MOST;
+
+    return size < most ? size : most;
+}
+
 #define SIZES 4
 
 /* The size wanted, then as large as it was, then larger: other limits may want
@@ -231,6 +244,7 @@ static apr_status_t begin_anew(csq *q, const csq_plan *plan, apr_pool_t *pool,
     if (plan->state)
         state = csq_reader_open(&reader, plan->state, &begin);
     if (state == APR_SUCCESS) {
+        begin.size = believable_size(plan, &reader, begin.size);
         csq_reader_close(&reader);
         out->complete = memcmp(begin.id, out->saved_as, sizeof begin.id) == 0;
         return restore_state(q, plan, begin.size, pool, out);

@@ -227,7 +227,7 @@ static void leave_behind(const csq_plan *plan)
 
 static void take_over(void)
 {
-    csq_plan plan = { .size = 512 * 1024, .slots = 2, .limits = &fx.limits };
+    csq_plan plan = { .size = FUZZ_SEGMENT_SIZE, .slots = 2, .limits = &fx.limits };
     csq *own = fx.q;
     csq_outcome outcome;
     apr_pool_t *pool;

@@ -19,12 +19,12 @@
 #define ASAN_POISON_MEMORY_REGION(at, len) ((void)(at), (void)(len))
 #endif
 
-#define SEGMENT_SIZE (512 * 1024)
-#define LOCK_TIMEOUT 20  /* microseconds                                    */
+#define LOCK_TIMEOUT 20 /* microseconds                                    */
 
 static size_t size;
 static char *snapshot;
 static csq_message_key first_message;
+static void *volatile allocator; /* pools are nothing that is searched for leaks */
 
 /* ---- files ------------------------------------------------------------------ */
 
@@ -109,10 +109,11 @@ void fuzz_segment_make(void)
     fixture_setup_bare();
     rmdir(fx.directory);
     set_paths();
-    fixture_create(SEGMENT_SIZE, 2);
+    fixture_create(FUZZ_SEGMENT_SIZE, 2);
     everything_begin(seed);
     everything_fill(&seed);
     first_message = *everything_message();
+    allocator = apr_pool_allocator_get(fx.q->shm_pool);
     csq_lock_timeout_set(fx.q, LOCK_TIMEOUT);
     move_between_guards();
     remove_names();

@@ -10,6 +10,8 @@
 
 #include "fuzz.h"
 
+#define FUZZ_SEGMENT_SIZE (256 * 1024)
+
 /** Make it; once. fx.q is the segment afterwards, of fx.limits; fx.pool may be
  *  cleared. */
 void fuzz_segment_make(void);

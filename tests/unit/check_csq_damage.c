@@ -49,6 +49,61 @@ START_TEST(damage_never_crashes)
 }
 END_TEST
 
+/* ---- locks ------------------------------------------------------------------ */
+
+/* Whatever stands in the words of a mutex that nobody holds: a call ends in
+ * bounded time, and after a restart all is well.                              */
+static void expect_end_of_call(void)
+{
+    csq_message message = message_of("x");
+    apr_time_t began = apr_time_now();
+    apr_status_t rv = append(&message, "alice", NULL);
+
+    ck_assert_msg(rv == APR_SUCCESS || rv == CSQ_BUSY || rv == CSQ_DAMAGED, "%d", rv);
+    ck_assert_int_lt(apr_time_now() - began, 10 * SECOND);
+}
+
+static void expect_all_well(void)
+{
+    ck_ok(csq_mutexes_make(fx.q));
+    csq_repair_want(fx.q);
+    ck_ok(put("alice", "x"));
+    fixture_audit();
+}
+
+START_TEST(a_mutex_of_any_kind_is_no_crash)
+{
+    int i;
+
+    csq_lock_timeout_set(fx.q, 100);
+    for (i = 0; i < CSQ_SHARDS; i++)
+        fx.q->shards[i].mutex.__data.__kind = _i;
+    expect_end_of_call();
+    expect_all_well();
+    fx.q->header->allocator.__data.__kind = _i;
+    expect_end_of_call();
+    expect_all_well();
+}
+END_TEST
+
+START_TEST(a_mutex_with_any_words_is_no_crash)
+{
+    static const uint32_t values[] = { 1,          0x3fffffff, 0x40000000,
+                                       0x40000001, 0x7ffffffe, 0x7fffffff,
+                                       0x80000000, 0xbfffffff, 0xffffffff };
+    uint32_t *words = (uint32_t *)&fx.q->header->allocator;
+    size_t value, word;
+
+    csq_lock_timeout_set(fx.q, 100);
+    for (word = 0; word < sizeof(pthread_mutex_t) / sizeof(uint32_t); word++)
+        for (value = 0; value < sizeof values / sizeof values[0]; value++) {
+            words[word] = values[value];
+            expect_end_of_call();
+            expect_all_well();
+        }
+}
+END_TEST
+
 int main(void)
 {
     const char *rounds = getenv("CSQ_DAMAGE_ROUNDS");
@@ -60,6 +115,8 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
     tcase_add_loop_test(tc, damage_never_crashes, 0, rounds ? atoi(rounds) : ROUNDS);
+    tcase_add_loop_test(tc, a_mutex_of_any_kind_is_no_crash, 0, 256);
+    tcase_add_test(tc, a_mutex_with_any_words_is_no_crash);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -195,6 +195,53 @@ START_TEST(records_that_do_not_fit_end_the_reading)
 }
 END_TEST
 
+/* Of BEGIN only the size, at the end of what stands before it. */
+#define AT_SIZE (CSQ_SAVED_ID + 24)
+
+static void copy_with_size(uint64_t size)
+{
+    csq_saved_begin begin;
+    csq_reader reader;
+    csq_writer writer;
+    csq_record found = CSQ_RECORD_BEGIN;
+
+    ck_ok(csq_reader_open(&reader, state_path(".kept"), &begin));
+    csq_writer_open(&writer, state_path(""));
+    do {
+        csq_writer_record(&writer, found);
+        csq_writer_bytes(&writer, reader.contents, reader.len);
+        if (found == CSQ_RECORD_BEGIN)
+            memcpy(writer.record + CSQ_SAVED_HEAD + AT_SIZE, &size, sizeof size);
+        csq_writer_done(&writer);
+    } while (csq_reader_next(&reader, &found) == APR_SUCCESS);
+    ck_ok(csq_writer_close(&writer));
+    csq_reader_close(&reader);
+}
+
+/* As large as what is in it can need is enough. */
+START_TEST(a_size_that_it_cannot_have_had_is_not_believed)
+{
+    char text[2000];
+    int i;
+
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    for (i = 0; i < 100; i++)
+        ck_ok(put("carl", text));
+    keep_state();
+    copy_with_size((uint64_t)1 << 30);
+    fx.limits.max_clients = 100;
+    ck_ok(state_try_start((apr_size_t)192 * 1024, 1));
+    ck_assert_int_eq(state_outcome.restored, 1);
+    ck_assert_ptr_null(state_outcome.state_aside);
+    ck_assert_uint_gt(state_outcome.size, 192 * 1024);
+    ck_assert_uint_lt(state_outcome.size, 16 * 1024 * 1024);
+    fixture_audit();
+    state_end();
+    unlink(state_path(".kept"));
+}
+END_TEST
+
 #define WRONG_RECORDS 25
 
 /* Contents at random behind checksums that are right: it starts, whole. */
@@ -237,6 +284,7 @@ int main(void)
     tcase_add_test(tc, a_file_of_another_version_is_set_aside);
     tcase_add_test(tc, what_others_can_write_is_not_read);
     tcase_add_loop_test(tc, records_that_do_not_fit_end_the_reading, 0, WRONG_RECORDS);
+    tcase_add_test(tc, a_size_that_it_cannot_have_had_is_not_believed);
     tcase_add_loop_test(tc, contents_may_be_anything, 0, 4);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
