@@ -46,5 +46,5 @@ int64_t cc_backoff_obey(cc_backoff *backoff, int64_t retry_after)
 {
     int64_t seconds = retry_after < CC_BACKOFF_OBEYED ? retry_after : CC_BACKOFF_OBEYED;
 
-    return seconds * 1000 + cc_backoff_random(backoff, 250);
+    return seconds * 1000 + cc_backoff_random(backoff, CC_BACKOFF_SPREAD);
 }

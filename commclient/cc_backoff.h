@@ -13,6 +13,7 @@
 #define CC_BACKOFF_FIRST   1000  /* ms, bound of the first pause             */
 #define CC_BACKOFF_HIGHEST 60000 /* ms, bound of all later ones              */
 #define CC_BACKOFF_OBEYED  86400 /* s of Retry-After that are obeyed         */
+#define CC_BACKOFF_SPREAD  1000  /* ms more at most: it names whole seconds  */
 
 typedef struct cc_backoff {
     uint64_t state;    /* of the generator                                  */
@@ -24,7 +25,8 @@ void cc_backoff_init(cc_backoff *backoff, uint64_t seed);
 void cc_backoff_reset(cc_backoff *backoff);
 /** Count a failure. @return milliseconds to wait. */
 unsigned cc_backoff_next(cc_backoff *backoff);
-/** Pause as long as a server said, and a bit more at random.
+/** Pause as long as a server said, and up to a second more at random: agents that
+ *  were told the same come back spread, not all with the stroke of the clock.
  *  @param retry_after  s, > 0; more than CC_BACKOFF_OBEYED is that much
  *  @return milliseconds to wait. */
 int64_t cc_backoff_obey(cc_backoff *backoff, int64_t retry_after);

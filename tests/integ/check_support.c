@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "support/core.h"
 #include "support/support.h"
 
 static const char *const mpms[] = { "event", "worker", "prefork" };
@@ -123,6 +124,46 @@ START_TEST(json_members_are_found_by_path)
 }
 END_TEST
 
+#define IDLE                                                                             \
+    "Thread 2 (LWP 2):\n#0  0x1 in munmap () at x.c:1\n#1  0x2 in start_thread ()\n\n"
+#define EVENT "#1  0x2 in ?? () from /usr/lib/apache2/modules/mod_mpm_event.so\n"
+
+START_TEST(crashes_are_told_apart)
+{
+    static const struct {
+        const char *trace;
+        core_owner owner;
+    } cores[] = {
+        { IDLE
+          "Thread 1 (LWP 1):\n#0  0x1 in apr_os_sock_get () from libapr-1.so.0\n" EVENT
+          "#2  0x3 in ap_run_mpm ()\n#3  0x4 in main ()\n",
+          CORE_HTTPD },
+        { IDLE
+          "Thread 1 (LWP 1):\n#0  0x1 in apr_allocator_destroy () from libapr-1.so.0\n"
+          "#1  0x1 in ap_queue_info_push_pool ()\n" EVENT "#3  0x3 in start_thread ()\n",
+          CORE_HTTPD },
+        /* The signal was sent again, and another thread took it. */
+        { "Thread 2 (LWP 2):\n#0  0x1 in kill ()\n#1  <signal handler called>\n"
+          "#2  0x1 in cs_park_step () from /m/mod_commserver.so\n\n"
+          "Thread 1 (LWP 1):\n#0  0x1 in poll ()\n#1  0x3 in start_thread ()\n",
+          CORE_OURS },
+        { IDLE "Thread 1 (LWP 1):\n#0  0x1 in apr_pool_destroy () from libapr-1.so.0\n"
+               "#1  0x1 in cs_park_bury () from /m/mod_commserver.so\n"
+               "#2  0x3 in start_thread ()\n",
+          CORE_OURS },
+        { IDLE "Thread 1 (LWP 1):\n#0  0x1 in memcpy ()\n" EVENT
+               "#2  0x3 in ap_run_mpm ()\n",
+          CORE_UNKNOWN },
+        { IDLE "Thread 1 (LWP 1):\n#0  0x1 in apr_os_sock_get () from libapr-1.so.0\n"
+               "#1  0x3 in start_thread ()\n",
+          CORE_UNKNOWN },
+        { "", CORE_UNKNOWN },
+    };
+
+    ck_assert_int_eq(core_judge(cores[_i].trace), cores[_i].owner);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("support");
@@ -138,6 +179,7 @@ int main(void)
     tcase_add_test(tc, a_bad_configuration_is_refused);
     tcase_add_test(tc, kill_ends_all_of_it);
     tcase_add_test(tc, json_members_are_found_by_path);
+    tcase_add_loop_test(tc, crashes_are_told_apart, 0, 7);
     suite_add_tcase(suite, tc);
     return support_run(suite);
 }

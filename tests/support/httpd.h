@@ -24,21 +24,23 @@
 #include <sys/types.h>
 
 #define HTTPD_PASSWORD "open-sesame"
+#define HTTPD_MODULE   "mod_commserver.so"
 
 typedef struct httpd_options {
-    const char *mpm;        /* "event" (the default), "worker", "prefork"     */
-    const char *config;     /* directives, appended to the main server        */
-    const char *modules;    /* more modules: "rewrite proxy proxy_http cgid"  */
-    const char *users;      /* more users, one a line                         */
-    int children;           /* processes; 0: 2, prefork 8                     */
-    int threads;            /* a child; 0: 16                                 */
-    const char *log_level;  /* NULL: "info"                                   */
-    unsigned tls : 1;       /* a second port with mod_ssl                     */
-    unsigned http2 : 1;     /* mod_http2, on both ports                       */
-    unsigned debian : 1;    /* the modules that Debian loads by default       */
-    unsigned bare : 1;      /* no places under /comm                          */
-    unsigned no_module : 1; /* do not load mod_commserver                     */
-    unsigned may_crash : 1; /* httpd_end() does not look for crashes          */
+    const char *mpm;         /* "event" (the default), "worker", "prefork"     */
+    const char *config;      /* directives, appended to the main server        */
+    const char *modules;     /* more modules: "rewrite proxy proxy_http cgid"  */
+    const char *users;       /* more users, one a line                         */
+    int children;            /* processes; 0: 2, prefork 8                     */
+    int threads;             /* a child; 0: 16                                 */
+    const char *log_level;   /* NULL: "info"                                   */
+    unsigned tls : 1;        /* a second port with mod_ssl                     */
+    unsigned http2 : 1;      /* mod_http2, on both ports                       */
+    unsigned debian : 1;     /* the modules that Debian loads by default       */
+    unsigned bare : 1;       /* no places under /comm                          */
+    unsigned no_module : 1;  /* do not load mod_commserver                     */
+    unsigned own_module : 1; /* a copy of it, HTTPD_MODULE in its directory */
+    unsigned may_crash : 1;  /* httpd_end() does not look for crashes          */
 } httpd_options;
 
 typedef struct httpd httpd;

@@ -221,6 +221,10 @@ void httpd_prepare(const httpd_place *place, const httpd_options *options)
     fclose(users);
     if (options->tls)
         make_certificate(place->directory);
+    if (options->own_module)
+        process_must((const char *[]){
+            "cp", support_build_path("mod_commserver/.libs/mod_commserver.so"),
+            support_text("%s/" HTTPD_MODULE, place->directory), NULL });
 }
 
 /* ---- httpd.conf ---------------------------------------------------------- */
@@ -348,7 +352,9 @@ void httpd_write_config(const httpd_place *place, const httpd_options *options,
     print_modules(file, options->modules);
     if (!options->no_module)
         fprintf(file, "LoadModule commserver_module \"%s\"\n",
-                support_build_path("mod_commserver/.libs/mod_commserver.so"));
+                options->own_module
+                    ? support_text("%s/" HTTPD_MODULE, place->directory)
+                    : support_build_path("mod_commserver/.libs/mod_commserver.so"));
     print_server(file, place, options);
     if (options->debian)
         print_filled(file, place, debian_config);

@@ -56,6 +56,39 @@ START_TEST(seeds_make_different_pauses)
 }
 END_TEST
 
+/* A server that stops names whole seconds; agents fill what is between. */
+START_TEST(agents_told_the_same_time_come_back_spread_over_a_second)
+{
+    int quarters[4] = { 0 }, i;
+
+    for (i = 0; i < 1000; i++) {
+        cc_backoff backoff;
+        int64_t pause;
+
+        cc_backoff_init(&backoff, (uint64_t)i);
+        pause = cc_backoff_obey(&backoff, 3);
+        ck_assert_int_ge(pause, 3000);
+        ck_assert_int_lt(pause, 4000);
+        quarters[(pause - 3000) / 250]++;
+    }
+    for (i = 0; i < 4; i++) {
+        ck_assert_int_gt(quarters[i], 150);
+        ck_assert_int_lt(quarters[i], 350);
+    }
+}
+END_TEST
+
+START_TEST(a_long_time_is_obeyed_up_to_a_day)
+{
+    cc_backoff backoff;
+
+    cc_backoff_init(&backoff, 1);
+    ck_assert_int_lt(cc_backoff_obey(&backoff, INT64_MAX),
+                     (CC_BACKOFF_OBEYED + 1) * 1000);
+    ck_assert_int_ge(cc_backoff_obey(&backoff, INT64_MAX), CC_BACKOFF_OBEYED * 1000);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cc_backoff");
@@ -64,6 +97,8 @@ int main(void)
     tcase_add_test(c, pauses_stay_below_a_bound_that_doubles);
     tcase_add_test(c, many_failures_overflow_nothing);
     tcase_add_test(c, seeds_make_different_pauses);
+    tcase_add_test(c, agents_told_the_same_time_come_back_spread_over_a_second);
+    tcase_add_test(c, a_long_time_is_obeyed_up_to_a_day);
     suite_add_tcase(s, c);
     return support_run(s);
 }
