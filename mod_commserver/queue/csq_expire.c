@@ -378,6 +378,13 @@ static apr_status_t sweep_part(csq *q, apr_time_t now, int whole)
     return rv;
 }
 
+/* Its owner may have died with chunks that only a repair gives back: who asks
+ * for all that can be had looks there, too.                                  */
+static int is_held(csq *q, unsigned shard)
+{
+    return __atomic_load_n(&q->shards[shard].owner, __ATOMIC_RELAXED) != 0;
+}
+
 apr_status_t csq_expire(csq *q, apr_time_t now, unsigned budget)
 {
     int whole = budget >= q->chunk_count;
@@ -392,7 +399,7 @@ apr_status_t csq_expire(csq *q, apr_time_t now, unsigned budget)
         result = sweep_part(q, now, whole);
     for (shard = 0; shard < CSQ_SHARDS; shard++) {
         tick = __atomic_load_n(&q->shards[shard].tick, __ATOMIC_RELAXED);
-        if (tick >= second && !is_ahead(tick, second))
+        if (tick >= second && !is_ahead(tick, second) && !(whole && is_held(q, shard)))
             continue;
         rv = budget ? expire_shard(q, shard, now, &budget) : APR_INCOMPLETE;
         if (rv == CSQ_CLOSED || rv == CSQ_DAMAGED)

@@ -4,8 +4,11 @@
 #include "cs_compat.h"
 #include "csq_fixture.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static unsigned left(const char *client)
 {
@@ -244,6 +247,41 @@ START_TEST(places_of_the_wheel_come_up_at_their_second)
 }
 END_TEST
 
+static unsigned shard_of(const char *client)
+{
+    csq_key key = { "realm", client, NULL };
+    csq_name name;
+
+    ck_ok(csq_name_make(fx.q, &key, &name));
+    return csq_name_shard(&name);
+}
+
+/* A process that dies with all that is free, under the lock of some shard. */
+static void die_with_all_chunks(unsigned shard)
+{
+    pid_t child = fork();
+    uint32_t chain;
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        if (csq_lock(fx.q, UINT32_C(1) << shard) != APR_SUCCESS
+            || csq_chunk_take(fx.q, fx.q->header->free_count, 1, &chain) != APR_SUCCESS)
+            _exit(1);
+        kill(getpid(), SIGKILL);
+    }
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    ck_assert_uint_eq(fx.q->header->free_count, 0);
+}
+
+START_TEST(what_a_dead_process_had_makes_room_whatever_shard_it_was_in)
+{
+    ck_ok(csq_expire(fx.q, fx.now, 100000));
+    die_with_all_chunks((shard_of("alice") + 1) % CSQ_SHARDS);
+    ck_ok(put("alice", "x"));
+    ck_assert_uint_eq(stats_now().repairs, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("csq_expire");
@@ -263,6 +301,7 @@ int main(void)
     tcase_add_test(tc, who_waits_is_not_forgotten_unless_the_process_is_gone);
     tcase_add_test(tc, a_client_with_a_gap_is_kept_until_the_gap_is_moot);
     tcase_add_test(tc, a_clock_that_was_wrong_for_a_moment_stops_nothing);
+    tcase_add_test(tc, what_a_dead_process_had_makes_room_whatever_shard_it_was_in);
     tcase_add_test(tc, places_of_the_wheel_come_up_at_their_second);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
