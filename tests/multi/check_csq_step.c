@@ -7,7 +7,8 @@
  * emptied, and all chunks are free again. At some of the places where nothing
  * is killed a copy of the segment is repaired and judged.
  *
- * CSQ_STEP_KILLS      kills of each operation, at places chosen at random; "all":
+ * CSQ_STEP_KILLS      kills of each operation, at places chosen at random, and
+ *                     behind each system call of a start or a stop; "all":
  *                     at each place where a death leaves something else
  *                     (step_harness.h says why that is everywhere), both with
  *                     nobody there and with another process waiting
@@ -31,10 +32,10 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KILLS 1 /* many more instructions                      */
 #else
-#define KILLS 6
+#define KILLS 4
 #endif
 #define COPIES_EVERY   8 /* places, where not all are met with a kill      */
-#define LONG_EVERY     5 /* operations that are long; the same             */
+#define LONG_EVERY     8 /* operations that are long; the same             */
 #define OPERATIONS_MAX 100
 #define TRIES          6 /* of a run that was not like the one recorded */
 
@@ -170,6 +171,20 @@ static long kill_at_some(const step_operation *op, long kills)
     return kills;
 }
 
+/* What is on the disk changes here. */
+static long kill_at_calls(const step_operation *op)
+{
+    long kills = 0;
+    long place;
+
+    for (place = 0; place < trace->places; place++)
+        if (trace->call[place]) {
+            kill_at(op, place, trace->step[place], STEP_AFTER);
+            kills++;
+        }
+    return kills;
+}
+
 static long kill_at_all_places(const step_operation *op)
 {
     long kills = 0;
@@ -237,6 +252,8 @@ START_TEST(killed_anywhere_the_next_goes_on)
     else {
         record(op, seed % COPIES_EVERY, COPIES_EVERY);
         kills = kill_at_some(op, number_from("CSQ_STEP_KILLS", KILLS));
+        if (op->flags & STEP_SERVER)
+            kills += kill_at_calls(op);
     }
     if (getenv("CSQ_STEP_VERBOSE"))
         printf("%s: %ld instructions, %ld system calls, %ld places, %ld kills\n",

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * step_determinism.c - clocks that stand still and random numbers that come
- * again, so that one run is like the other. The linker leads the calls here
- * (--wrap).
+ * again, so that one run is like the other; and a death at a call that is
+ * counted. The linker leads the calls here (--wrap).
  */
 #include "cs_compat.h"
 #include "step_harness.h"
 
+#include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 static int frozen;
 static uint64_t drawn;
+static int calls_left; /* 0: no death                                 */
 
 apr_status_t __real_csq_random(csq *q, void *out, size_t len);
 apr_status_t __wrap_csq_random(csq *q, void *out, size_t len);
@@ -17,6 +20,16 @@ apr_time_t __real_apr_time_now(void);
 apr_time_t __wrap_apr_time_now(void);
 int __real_clock_gettime(clockid_t clock, struct timespec *out);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *out);
+
+apr_status_t __real_csq_entry_link_locked(csq *q, unsigned shard, uint32_t queue_number,
+                                          uint32_t number);
+apr_status_t __wrap_csq_entry_link_locked(csq *q, unsigned shard, uint32_t queue_number,
+                                          uint32_t number);
+apr_status_t __real_csq_topic_remove_locked(csq *q, unsigned shard, uint32_t number);
+apr_status_t __wrap_csq_topic_remove_locked(csq *q, unsigned shard, uint32_t number);
+
+void __real_csq_slot_push(csq *q, csq_waiter waiter, csq_ring_set *rings);
+void __wrap_csq_slot_push(csq *q, csq_waiter waiter, csq_ring_set *rings);
 
 void step_freeze(void)
 {
@@ -67,4 +80,37 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
     out->tv_sec = 1000;
     out->tv_nsec = 0;
     return 0;
+}
+
+/* ---- death at a call --------------------------------------------------------- */
+
+void step_die_in(int calls)
+{
+    calls_left = calls;
+}
+
+static void count_call(void)
+{
+    if (calls_left && --calls_left == 0)
+        kill(getpid(), SIGKILL);
+}
+
+apr_status_t __wrap_csq_entry_link_locked(csq *q, unsigned shard, uint32_t queue_number,
+                                          uint32_t number)
+{
+    count_call();
+    return __real_csq_entry_link_locked(q, shard, queue_number, number);
+}
+
+/* Its entry hangs in no queue any more. */
+apr_status_t __wrap_csq_topic_remove_locked(csq *q, unsigned shard, uint32_t number)
+{
+    count_call();
+    return __real_csq_topic_remove_locked(q, shard, number);
+}
+
+void __wrap_csq_slot_push(csq *q, csq_waiter waiter, csq_ring_set *rings)
+{
+    count_call();
+    __real_csq_slot_push(q, waiter, rings);
 }

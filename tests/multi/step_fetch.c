@@ -252,6 +252,30 @@ static void judge_expire(int finished)
     ck_assert_uint_eq(stats_now().clients, 1);
 }
 
+/* A clock that was wrong: the wheel is turned back and filled anew. */
+static void prepare_clock_back(void)
+{
+    prepare_expiry();
+    ck_ok(csq_expire(fx.q, fx.now + 62 * SECOND, 1000));
+    ck_assert_uint_eq(stats_now().queued, 3);
+}
+
+static apr_status_t run_clock_back(void)
+{
+    return csq_expire(fx.q, fx.now - 100 * SECOND, 1000);
+}
+
+static void judge_clock_back(int finished)
+{
+    (void)finished;
+    step_expect("alice", "2 3 4");
+    ck_ok(run_clock_back());
+    fx.now += 70 * SECOND;
+    ck_ok(csq_expire(fx.q, fx.now, 1000));
+    ck_assert_uint_eq(stats_now().queued, 2);
+    step_expect("alice", "2 4");
+}
+
 /* A fetch that meets what has expired. */
 static void prepare_expired(void)
 {
@@ -368,6 +392,8 @@ const step_operation step_fetch_operations[] = {
     { "join", prepare_join, NULL, run_first_poll, judge_join, NULL, step_neighbor_at_once,
       0 },
     { "expire", prepare_expiry, NULL, run_expire, judge_expire, NULL, NULL, 0 },
+    { "clock_back", prepare_clock_back, NULL, run_clock_back, judge_clock_back, NULL,
+      NULL, STEP_LONG },
     { "device_expiry", prepare_device_expiry, NULL, run_device_expiry,
       judge_device_expiry, NULL, read_phone_at_once, STEP_GAP },
     { "forget", prepare_forget, NULL, run_client_expiry, judge_forgotten, NULL,

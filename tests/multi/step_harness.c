@@ -92,18 +92,6 @@ static void end_child(pid_t child)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
 }
 
-void step_leave_half_done(apr_status_t (*run)(void), int (*enough)(void))
-{
-    step_operation half = { .run = run };
-    pid_t child = step_child_start(&half);
-
-    while (!enough() && step_child_step(child))
-        ;
-    ck_assert_int_eq(step_told->finished, 0);
-    end_child(child);
-    step_mask(child);
-}
-
 void step_die_after(void (*run)(void))
 {
     int status;
@@ -117,6 +105,23 @@ void step_die_after(void (*run)(void))
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_msg(WIFSIGNALED(status), "the process to die ended: %x", (unsigned)status);
     step_mask(child);
+}
+
+static void (*half_run)(void);
+static int half_calls;
+
+static void run_half(void)
+{
+    step_die_in(half_calls);
+    half_run();
+    _exit(0);
+}
+
+void step_leave_half_done(void (*run)(void), int calls)
+{
+    half_run = run;
+    half_calls = calls;
+    step_die_after(run_half);
 }
 
 /* ---- short forms -------------------------------------------------------- */
@@ -398,10 +403,11 @@ static void count_visits(step_trace *trace)
     free(table);
 }
 
-static void note_place(step_trace *trace, const step_view *view)
+static void note_place(step_trace *trace, const step_view *view, int call)
 {
     ck_assert_int_lt(trace->places, STEP_PLACES_MAX);
     trace->step[trace->places] = (uint32_t)trace->steps;
+    trace->call[trace->places] = call != 0;
     trace->left[trace->places++] = step_view_print(view);
 }
 
@@ -426,7 +432,7 @@ static void walk(const step_operation *op, step_trace *trace, pid_t child,
     step_view_open(&view, child, op->flags & STEP_SERVER);
     trace->steps = trace->places = trace->calls = 0;
     trace->at[0] = step_child_address(child);
-    note_place(trace, &view);
+    note_place(trace, &view, 0);
     for (;;) {
         calls = step_child_calls(child, trace->at[trace->steps]);
         if (!step_child_step(child))
@@ -438,11 +444,11 @@ static void walk(const step_operation *op, step_trace *trace, pid_t child,
             step_view_look(&view);
         if (!step_view_changed(&view) && !calls)
             continue;
-        note_place(trace, &view);
+        note_place(trace, &view, calls);
         if (is_copied(c, trace->places - 1))
             judge_copy(op, c->memory, trace->steps);
     }
-    note_place(trace, &view);
+    note_place(trace, &view, 0);
     step_view_close(&view);
 }
 

@@ -27,7 +27,7 @@
 
 #include <sys/types.h>
 
-#define STEP_SEGMENT       (192 * 1024)
+#define STEP_SEGMENT       (128 * 1024)
 #define STEP_SMALL_SEGMENT (112 * 1024) /* what takes over visits all of it   */
 
 /* flags */
@@ -61,6 +61,7 @@ typedef struct step_trace {
     long calls;                     /* of them, system calls                         */
     uint32_t step[STEP_PLACES_MAX]; /* instructions that were done           */
     uint64_t left[STEP_PLACES_MAX]; /* fingerprint of what is there          */
+    uint8_t call[STEP_PLACES_MAX];  /* the instruction before was a system call */
     uint64_t at[STEP_STEPS_MAX];    /* address of the next instruction       */
     uint32_t visit[STEP_STEPS_MAX]; /* the how many-th time, from 1          */
 } step_trace;
@@ -95,9 +96,10 @@ extern apr_pool_t *step_slot_pool; /* of a slot that the judge holds           *
 apr_status_t step_start(apr_size_t size, csq_outcome *out_outcome);
 /** The saved state, or a file beside it. */
 const char *step_state_path(const char *suffix);
-/** Start the operation of another process and kill that once `enough` says so:
- *  its locks are left to whoever comes. */
-void step_leave_half_done(apr_status_t (*run)(void), int (*enough)(void));
+/** Let another process die in the middle of this, as it links an entry, takes one
+ *  out of its queue or tells a waiter for the n-th time: its locks are left to
+ *  whoever comes. */
+void step_leave_half_done(void (*run)(void), int calls);
 /** A process, its id not part of what is compared, that ends by SIGKILL. */
 void step_die_after(void (*run)(void));
 
@@ -131,5 +133,7 @@ extern const step_operation step_server_operations[];
  *  of one row. */
 void step_freeze(void);
 void step_thaw(void);
+/** The calling process dies in its n-th call of those that are counted. */
+void step_die_in(int calls);
 
 #endif

@@ -8,6 +8,8 @@
 #define LONG_TEXT 3000
 
 static csq_slot *slot;
+static csq_message_key once_key;
+static csq_cursor once_cursor;
 
 static const char *long_text(void)
 {
@@ -337,6 +339,47 @@ static void judge_once_acknowledged(int finished)
     ck_assert_uint_eq(step_count("alice"), n ? 0 : 1);
 }
 
+/* The one who was at it has queued the message and died before it could keep an
+ * answer; then the message leaves its queue. It must not come back.           */
+static void prepare_unfinished(void)
+{
+    csq_message message = message_of("once");
+    apr_size_t len;
+
+    ck_ok(begin_repeat(&len));
+    message.id = fx.appended.id;
+    message.expires = fx.now + 10 * SECOND;
+    ck_ok(append(&message, "alice", NULL));
+    once_key = (csq_message_key){ "realm", "orders", "tester", { 0 } };
+    memcpy(once_key.id, fx.appended.id, CSQ_ID_BYTES);
+    ck_ok(get("alice", NULL));
+    once_cursor = cursor_now();
+}
+
+static apr_status_t run_once_received(void)
+{
+    return step_or_empty(acknowledge("alice", &once_cursor));
+}
+
+static apr_status_t run_once_withdrawn(void)
+{
+    return csq_message_withdraw(fx.q, &once_key, &fx.info);
+}
+
+static apr_status_t run_once_expired(void)
+{
+    return csq_expire(fx.q, fx.now + 20 * SECOND, 1000);
+}
+
+static void judge_once_gone(int finished)
+{
+    unsigned n = step_count("alice");
+
+    ck_assert(n == 0 || (n == 1 && !finished));
+    ck_status(run_once(), CSQ_REPEATED);
+    ck_assert_uint_eq(step_count("alice"), n);
+}
+
 static void prepare_begun(void)
 {
     apr_size_t len;
@@ -378,6 +421,12 @@ const step_operation step_publish_operations[] = {
     { "replace", prepare_replace, NULL, run_replace, judge_replace, NULL, NULL, 0 },
     { "once", NULL, NULL, run_once, judge_once, NULL, NULL, 0 },
     { "once_acknowledged", NULL, NULL, run_once, judge_once_acknowledged, NULL, NULL, 0 },
+    { "once_received", prepare_unfinished, NULL, run_once_received, judge_once_gone, NULL,
+      NULL, 0 },
+    { "once_withdrawn", prepare_unfinished, NULL, run_once_withdrawn, judge_once_gone,
+      NULL, NULL, 0 },
+    { "once_expired", prepare_unfinished, NULL, run_once_expired, judge_once_gone, NULL,
+      NULL, 0 },
     { "once_forget", prepare_begun, NULL, run_forget, judge_forget, NULL, NULL, 0 },
     { NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
 };

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,6 +164,16 @@ static void prepare_saved(void)
     fx.q = NULL;
 }
 
+/* Its last record is not whole. */
+static void prepare_damaged_state(void)
+{
+    struct stat info;
+
+    prepare_saved();
+    ck_assert_int_eq(stat(step_state_path(""), &info), 0);
+    ck_assert_int_eq(truncate(step_state_path(""), info.st_size - 5), 0);
+}
+
 static void prepare_killed(void)
 {
     share();
@@ -287,6 +298,15 @@ static void judge_damaged(int finished)
     step_expect("alice", "x");
 }
 
+/* Everything before the damage is whole, and there once. */
+static void judge_damaged_state(int finished)
+{
+    (void)finished;
+    ck_ok(run_start());
+    ck_assert_int_eq(access(step_state_path(""), F_OK), -1);
+    expect_all();
+}
+
 const step_operation step_server_operations[] = {
     { "start", share, NULL, run_start, judge_empty, NULL, NULL, STEP_SERVER | STEP_LONG },
     { "stop", share, start_and_fill, run_stop, judge_all, NULL, NULL,
@@ -295,6 +315,8 @@ const step_operation step_server_operations[] = {
       STEP_SERVER | STEP_LONG },
     { "restore", prepare_saved, NULL, run_start, judge_all, NULL, NULL,
       STEP_SERVER | STEP_LONG },
+    { "restore_damaged", prepare_damaged_state, NULL, run_start, judge_damaged_state,
+      NULL, NULL, STEP_SERVER | STEP_LONG },
     { "takeover", prepare_killed, NULL, run_start, judge_all, NULL, NULL,
       STEP_SERVER | STEP_LONG },
     { "takeover_at_work", prepare_killed_at_work, NULL, run_start, judge_all, NULL, NULL,
