@@ -11,6 +11,7 @@
 
 #include "cs_loop_private.h"
 
+#include <http_log.h>
 #include <mpm_common.h>
 
 #include <fcntl.h>
@@ -19,6 +20,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+APLOG_USE_MODULE(commserver);
 
 /* c->id names the thread; these are above those of all MPM threads.          */
 #define FIRST_CONNECTION_ID 0x40000000L
@@ -31,6 +34,7 @@
 #define STALL_USED      apr_time_from_msec(10) /* processor time in it      */
 #define CAREFUL_TIME    apr_time_from_sec(1)   /* after the last stall      */
 #define GUARD_REST      apr_time_from_sec(1)   /* idle before it sleeps     */
+#define THREAD_RETRY    apr_time_from_sec(5)   /* after there was no new one */
 
 /* What the guard remembers from look to look.                                */
 typedef struct guard_view {
@@ -296,8 +300,21 @@ void cs_lead_idle(void)
     cs_board_idle(self->place);
 }
 
+static void tell_no_thread(void)
+{
+    apr_status_t rv = __atomic_exchange_n(&cs_loop.thread_rv, 0, __ATOMIC_RELAXED);
+    char buffer[120];
+
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, cs_loop.server,
+                     "CS0045: no more event threads, requests wait for those there are: "
+                     "%s", apr_strerror(rv, buffer, sizeof(buffer)));
+    }
+}
+
 void cs_lead_upkeep(void)
 {
+    tell_no_thread();
     if (self->place == NULL) {
         pthread_mutex_lock(&cs_loop.lock);
         self->place = cs_board_take(cs_loop.pool, (int)(self - cs_loop.threads));
@@ -489,6 +506,9 @@ static int start_thread(void)
     sigset_t all, before;
     apr_status_t rv;
 
+    if (cs_loop_now() < cs_loop.thread_retry) {
+        return APR_EAGAIN;
+    }
     apr_threadattr_create(&attributes, cs_loop.pool);
     if (ap_thread_stacksize != 0) {
         apr_threadattr_stacksize_set(attributes, ap_thread_stacksize);
@@ -499,6 +519,10 @@ static int start_thread(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rv == APR_SUCCESS) {
         cs_loop.thread_count++;
+    }
+    else {
+        cs_loop.thread_retry = cs_loop_now() + THREAD_RETRY;
+        __atomic_store_n(&cs_loop.thread_rv, rv, __ATOMIC_RELAXED);
     }
     return rv;
 }

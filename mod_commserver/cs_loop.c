@@ -166,19 +166,19 @@ static cs_park *take_due(apr_time_t now)
 
 /* ---- sockets ----------------------------------------------------------- */
 
-apr_status_t cs_loop_watch(cs_park *park, int watch_out)
+apr_status_t cs_loop_watch(cs_park *park)
 {
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
+    int what = park->watched == CS_WATCH_NOTHING ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
     event.data.u64 = cs_park_name_of(park);
-    if (watch_out) {
+    if (park->wanted == CS_WATCH_ALL) {
         event.events |= EPOLLOUT;
     }
-    if (epoll_ctl(cs_loop.epoll, watch_out ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, park->fd,
-                  &event)
-        < 0) {
+    if (epoll_ctl(cs_loop.epoll, what, park->fd, &event) < 0) {
         return errno;
     }
+    park->watched = park->wanted;
     return APR_SUCCESS;
 }
 

@@ -54,9 +54,9 @@ apr_time_t cs_loop_now(void);
 /** Put an owned record on the run queue. Any thread. */
 void cs_loop_run(cs_park *park);
 
-/** Report the socket's events to it from now on. @param watch_out  also
- *  writability. */
-apr_status_t cs_loop_watch(cs_park *park, int watch_out);
+/** Report what park->wanted says of its socket from now on; park->watched is
+ *  that then. @return APR_SUCCESS, else APR's own: nothing has changed. */
+apr_status_t cs_loop_watch(cs_park *park);
 /** Report its events no more. */
 void cs_loop_unwatch(cs_park *park);
 

@@ -43,6 +43,8 @@ typedef struct cs_loop_state {
     int thread_count;
     int thread_max;
     int followers;            /* threads that wait for the lead         */
+    apr_time_t thread_retry;  /* no new thread before                   */
+    apr_status_t thread_rv;   /* why there was none; 0: it was told      */
     apr_time_t careful_until; /* pass the lead on before hooks          */
 
     apr_time_t step_began; /* of the leader; 0: it polls             */

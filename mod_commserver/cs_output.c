@@ -78,7 +78,7 @@ int cs_output_pass(request_rec *r, apr_bucket_brigade *brigade)
     park->phase = CS_PHASE_SEND;
     park->r = r;
     park->rest = rest;
-    cs_park_watch_out(park);
+    cs_park_watch(park, CS_WATCH_ALL);
     return cs_output_continue(park, CS_SIGNAL_OUT);
 }
 

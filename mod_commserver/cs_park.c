@@ -23,6 +23,7 @@
 #include "cs_loop.h"
 #include "cs_memory.h"
 #include "cs_output.h"
+#include "cs_trouble.h"
 
 #include <http_connection.h>
 #include <http_core.h>
@@ -31,6 +32,9 @@
 
 /* How long an idle connection may stay open once the child stops.            */
 #define STOP_IDLE apr_time_from_sec(2)
+
+/* How often a connection is looked at whose events are not reported.          */
+#define UNWATCHED_LOOK apr_time_from_sec(1)
 
 /* How long nothing happens until others may have its memory.                 */
 #define TRIM_AFTER apr_time_from_sec(1)
@@ -110,15 +114,48 @@ void cs_park_set_read_deadline(cs_park *park, const cs_read_time *limit, apr_tim
     cs_park_set_deadline(park, end > now ? end - now : 0);
 }
 
-/* ---- output ------------------------------------------------------------ */
+/* ---- events ------------------------------------------------------------ */
 
-void cs_park_watch_out(cs_park *park)
+static int is_unwatched(const cs_park *park)
 {
-    if (!park->watch_out) {
-        park->watch_out = 1;
-        cs_loop_watch(park, 1);
+    return park->watched < park->wanted;
+}
+
+static void try_to_watch(cs_park *park)
+{
+    apr_status_t rv = cs_loop_watch(park);
+
+    if (rv != APR_SUCCESS) {
+        cs_trouble_watch(park->c, rv);
     }
 }
+
+void cs_park_watch(cs_park *park, cs_watch wanted)
+{
+    park->wanted = wanted;
+    if (is_unwatched(park)) {
+        try_to_watch(park);
+    }
+}
+
+/* What is not reported is looked for. */
+static void look_at_unwatched(cs_park *park)
+{
+    try_to_watch(park);
+    park->input.drained = 0;
+}
+
+/* The deadline comes first if it is earlier. */
+void cs_park_look_again(cs_park *park)
+{
+    apr_time_t look = cs_loop_now() + UNWATCHED_LOOK;
+
+    if (is_unwatched(park) && (park->deadline == 0 || park->deadline > look)) {
+        cs_loop_timer_set(park, look);
+    }
+}
+
+/* ---- output ------------------------------------------------------------ */
 
 apr_status_t cs_park_flush(cs_park *park)
 {
@@ -143,7 +180,7 @@ static cs_step wait_for_output(cs_park *park, unsigned signals)
     if (park->deadline == 0 || (signals & CS_SIGNAL_OUT) != 0) {
         cs_park_set_deadline(park, park->timeout);
     }
-    cs_park_watch_out(park);
+    cs_park_watch(park, CS_WATCH_ALL);
     return CS_STEP_PARK;
 }
 
@@ -296,7 +333,7 @@ static cs_step wait_for_reader(cs_park *park, unsigned signals)
         park->slow = 1;
         cs_park_set_deadline(park, park->timeout);
     }
-    cs_park_watch_out(park);
+    cs_park_watch(park, CS_WATCH_ALL);
     return CS_STEP_PARK;
 }
 
@@ -492,7 +529,13 @@ cs_step cs_park_step(cs_park *park)
     if ((signals & CS_SIGNAL_STOP) != 0) {
         hurry(park);
     }
+    if (is_unwatched(park)) {
+        look_at_unwatched(park);
+    }
     step = step_phase(park, signals);
+    if (step == CS_STEP_PARK) {
+        cs_park_look_again(park);
+    }
     /* It is told once, maybe together with the request that is held now. */
     return step == CS_STEP_PARK && park->hung_up && park->phase == CS_PHASE_WAIT
                ? CS_STEP_RUN

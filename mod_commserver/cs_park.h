@@ -79,6 +79,12 @@ typedef enum {
     CS_STEP_GIVEN /* somebody else owns it now                          */
 } cs_step;
 
+typedef enum {
+    CS_WATCH_NOTHING,
+    CS_WATCH_INPUT, /* and that the peer has closed                        */
+    CS_WATCH_ALL    /* writability, too                                    */
+} cs_watch;
+
 typedef struct cs_park {
     apr_uint64_t word;        /* generation, signals, state              */
     apr_uint32_t index;       /* in the table                            */
@@ -92,7 +98,8 @@ typedef struct cs_park {
     unsigned ours : 1;       /* httpd has let go of it                  */
     unsigned closing : 1;    /* close once everything is sent           */
     unsigned secure : 1;     /* TLS: the socket does not tell all       */
-    unsigned watch_out : 1;  /* epoll reports writability               */
+    unsigned wanted : 2;     /* what epoll is to report: cs_watch       */
+    unsigned watched : 2;    /* what it does                            */
     unsigned head_begun : 1; /* the deadline is that of a whole head    */
     unsigned trimmed : 1;    /* its memory was looked at since it waits */
     unsigned lean : 1;       /* what it did not use was taken from it   */
@@ -211,8 +218,14 @@ int cs_park_deadline_passed(const cs_park *park);
 void cs_park_set_read_deadline(cs_park *park, const cs_read_time *limit, apr_time_t since,
                                apr_uint64_t bytes);
 
-/** Ask epoll for writability, too. */
-void cs_park_watch_out(cs_park *park);
+/**
+ * Have the socket's events reported. Where the kernel has no room for that, the
+ * connection is looked at once a second, until it has.
+ */
+void cs_park_watch(cs_park *park, cs_watch wanted);
+
+/** The owner, before it lets go: have one that is not watched told soon. */
+void cs_park_look_again(cs_park *park);
 
 /** Pass what the filters hold to the socket.
  *  @return APR_SUCCESS; APR_EAGAIN: wait for writability; else it is broken. */

@@ -162,13 +162,11 @@ void cs_park_on_suspend(conn_rec *c, request_rec *r)
         return;
     }
     take_over(park);
-    if (cs_loop_watch(park, 0) != APR_SUCCESS) {
-        park->phase = CS_PHASE_FINISH;
-        park->closing = 1;
-    }
+    cs_park_watch(park, CS_WATCH_INPUT);
     if (park->deadline != 0) {
         cs_park_set_timer(park);
     }
+    cs_park_look_again(park);
     /* From a swap that succeeds on, another thread may own the record. */
     if (park->phase != CS_PHASE_WAIT || park->unsent || !cs_park_rest(park)) {
         cs_park_own(park);

@@ -105,7 +105,7 @@ cs_step cs_park_close(cs_park *park)
         park->closing = 1;
         park->phase = CS_PHASE_FLUSH;
         cs_park_set_deadline(park, park->timeout);
-        cs_park_watch_out(park);
+        cs_park_watch(park, CS_WATCH_ALL);
         return CS_STEP_PARK;
     }
     apr_socket_timeout_set(park->socket, 0);

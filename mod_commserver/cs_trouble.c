@@ -24,6 +24,7 @@ typedef enum {
     KIND_CLIENTS,
     KIND_PARKED,
     KIND_BLOCKING,
+    KIND_WATCH,
     KINDS
 } kind;
 
@@ -97,6 +98,16 @@ void cs_trouble_blocking(request_rec *r)
                       "CS0039: as many polls block a thread as " CS_BLOCKING_POLLS
                       " allows (%" APR_INT64_T_FMT "): others come back later",
                       cs_config_server_get(r->server)->blocking_polls);
+    }
+}
+
+void cs_trouble_watch(conn_rec *c, apr_status_t rv)
+{
+    if (may_log(KIND_WATCH)) {
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, rv, c,
+                      "CS0044: the kernel has no room to report the events of a "
+                      "connection: it is looked at once a second (see "
+                      "/proc/sys/fs/epoll/max_user_watches)");
     }
 }
 

@@ -19,6 +19,9 @@ void cs_trouble_parked(request_rec *r);
 /** As many polls block a thread as may. */
 void cs_trouble_blocking(request_rec *r);
 
+/** The same for a connection whose events cannot be had. */
+void cs_trouble_watch(conn_rec *c, apr_status_t rv);
+
 /** Log if need be, and answer with the problem of the status. @return as
  *  cs_send_problem() */
 int cs_trouble_answer(request_rec *r, apr_status_t rv);

@@ -72,11 +72,11 @@ static void launch(httpd *server)
     httpd_write_config(&server->place, &server->options, server->config);
     unlink(path_in(server, "run/httpd.pid"));
     server->no_cores = core_allow();
-    server->parent =
-        process_start(&(process_options){ .wrapped = 1,
-                                          .argv = argv,
-                                          .environment = httpd_environment(),
-                                          .output = path_in(server, "output.log") });
+    server->parent = process_start(&(process_options){
+        .wrapped = 1,
+        .argv = argv,
+        .environment = httpd_environment(&server->place, &server->options),
+        .output = path_in(server, "output.log") });
 }
 
 static int output_has(const httpd *server, const char *text)

@@ -41,6 +41,7 @@ typedef struct httpd_options {
     unsigned no_module : 1;  /* do not load mod_commserver                     */
     unsigned own_module : 1; /* a copy of it, HTTPD_MODULE in its directory */
     unsigned may_crash : 1;  /* httpd_end() does not look for crashes          */
+    unsigned faults : 1;     /* calls can be made to fail: faults.h            */
 } httpd_options;
 
 typedef struct httpd httpd;

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "support.h"
 
 #define PORT_FIRST 10240
@@ -106,16 +107,21 @@ const char *httpd_user(void)
     return NULL;
 }
 
-const char *const *httpd_environment(void)
+const char *const *httpd_environment(const httpd_place *place,
+                                     const httpd_options *options)
 {
-    static const char *environment[] = {
-        "ASAN_OPTIONS=detect_leaks=0:abort_on_error=1",
-        "UBSAN_OPTIONS=print_stacktrace=1",
-        "TSAN_OPTIONS=halt_on_error=0:ignore_noninstrumented_modules=1", NULL, NULL
-    };
+    static const char *environment[6];
+    const char *library =
+        options->faults ? support_program("tests/support/faults.so") : "";
 
-    if (SANITIZER_PRELOAD[0])
-        environment[3] = "LD_PRELOAD=" SANITIZER_PRELOAD;
+    environment[0] = "ASAN_OPTIONS=detect_leaks=0:abort_on_error=1";
+    environment[1] = "UBSAN_OPTIONS=print_stacktrace=1";
+    environment[2] = "TSAN_OPTIONS=halt_on_error=0:ignore_noninstrumented_modules=1";
+    environment[3] = support_text("COMM_FAULTS=%s/%s", place->directory, FAULTS_FILE);
+    environment[4] = SANITIZER_PRELOAD[0] || *library
+                         ? support_text("LD_PRELOAD=%s %s", SANITIZER_PRELOAD, library)
+                         : NULL;
+    environment[5] = NULL;
     return environment;
 }
 
@@ -202,6 +208,13 @@ static void make_folder(const char *directory, const char *name)
         ck_abort_msg("cannot give '%s' away: %s", path, strerror(errno));
 }
 
+static void make_faults(const char *path)
+{
+    process_write_file(path, "");
+    if (truncate(path, sizeof(fault_page)) != 0)
+        ck_abort_msg("'%s': %s", path, strerror(errno));
+}
+
 void httpd_prepare(const httpd_place *place, const httpd_options *options)
 {
     static const char *const folders[] = { "htdocs", "cgi-bin",   "run",
@@ -225,6 +238,8 @@ void httpd_prepare(const httpd_place *place, const httpd_options *options)
         process_must((const char *[]){
             "cp", support_build_path("mod_commserver/.libs/mod_commserver.so"),
             support_text("%s/" HTTPD_MODULE, place->directory), NULL });
+    if (options->faults)
+        make_faults(support_text("%s/" FAULTS_FILE, place->directory));
 }
 
 /* ---- httpd.conf ---------------------------------------------------------- */

@@ -32,7 +32,8 @@ void httpd_prepare(const httpd_place *place, const httpd_options *options);
 void httpd_write_config(const httpd_place *place, const httpd_options *options,
                         const char *config);
 
-/** Environment for starting it (sanitizer libraries), NULL at the end. */
-const char *const *httpd_environment(void);
+/** Environment for starting it (libraries to be loaded before), NULL at the end. */
+const char *const *httpd_environment(const httpd_place *place,
+                                     const httpd_options *options);
 
 #endif
