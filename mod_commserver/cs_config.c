@@ -51,7 +51,7 @@ APLOG_USE_MODULE(commserver);
 #define GB (1024 * MB)
 
 static const cs_setting segment_size = {
-    CS_SEGMENT_SIZE, "1M to 256G", GLOBAL(segment_size), MB, 256 * GB,
+    CS_SEGMENT_SIZE, "1M to 192G", GLOBAL(segment_size), MB, 192 * GB,
     CS_SETTING_SIZE, 1 };
 static const cs_setting max_message = {
     CS_MAX_MESSAGE, "1 to 1G", GLOBAL(max_message), 1, GB, CS_SETTING_SIZE, 1 };

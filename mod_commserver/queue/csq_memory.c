@@ -13,7 +13,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+#define FOLDER "/dev/shm" /* of shm_open()                     */
 
 /* APR puts eight bytes of its own before what it hands out. */
 char *csq_memory_base(csq *q, size_t *out_size)
@@ -72,6 +75,15 @@ apr_status_t csq_memory_attach(csq *q)
     return try_to_read(base + size - 1);
 }
 
+/* To find that out by filling it would take from all others what there is. */
+static int has_room(size_t size)
+{
+    struct statvfs info;
+
+    return statvfs(FOLDER, &info) != 0 || info.f_blocks == 0 /* without a limit */
+           || size / info.f_frsize <= info.f_bavail;
+}
+
 apr_status_t csq_memory_create(csq *q, size_t size)
 {
     mode_t mask = umask(077);
@@ -79,7 +91,7 @@ apr_status_t csq_memory_create(csq *q, size_t size)
     apr_status_t rv;
 
     apr_shm_remove(q->path, q->shm_pool);
-    rv = apr_shm_create(&q->shm, size, q->path, q->shm_pool);
+    rv = !has_room(size) ? ENOSPC : apr_shm_create(&q->shm, size, q->path, q->shm_pool);
     umask(mask);
     if (rv != APR_SUCCESS) {
         q->shm = NULL;

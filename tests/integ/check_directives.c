@@ -26,7 +26,7 @@ static const struct {
     { "CommServerMaxMessage 99999999999999999999", "not '99999999999999999999'" },
     { "CommServerMaxMessage 9999999999G", "not '9999999999G'" },
     { "CommServerMaxMessage", "takes one argument" },
-    { "CommServerSegmentSize 1K", "from 1M to 256G, not '1K'" },
+    { "CommServerSegmentSize 1K", "from 1M to 192G, not '1K'" },
     { "CommServerMaxQueue 0", "CommServerMaxQueue must be a number from 1 to 100000000, "
                               "not '0'" },
     { "CommServerMaxQueue 1K", "not '1K'" },
