@@ -15,6 +15,7 @@
 #include "cc_link.h"
 #include "cc_local.h"
 #include "cc_log.h"
+#include "cc_loop.h"
 #include "cc_outbox.h"
 #include "cc_paths.h"
 #include "cc_poller.h"
@@ -423,17 +424,9 @@ static void on_hangup(evutil_socket_t number, short what, void *baton)
 
 /* ---- life ------------------------------------------------------------ */
 
-static void *take_memory(size_t size)
-{
-    return cc_realloc(NULL, size);
-}
-
-/* Without memory libevent goes on and does less: rather the process ends, with one
- * line, as everywhere (cc_memory.h). A file that is as large as it may be
- * (RLIMIT_FSIZE) is a disk that is full. */
+/* A file that is as large as it may be (RLIMIT_FSIZE) is a disk that is full. */
 static void prepare_process(void)
 {
-    event_set_mem_functions(take_memory, cc_realloc, free);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     umask(077);
@@ -533,24 +526,9 @@ static void watch_signals(cc_agent *agent)
     event_add(agent->hangup, NULL);
 }
 
-static cc_agent *make_agent(const cc_config *config, char **out_error)
-{
-    struct event_base *base = event_base_new();
-    cc_agent *agent;
-
-    if (base == NULL) {
-        *out_error = cc_copy("the event loop cannot be made");
-        return NULL;
-    }
-    agent = cc_alloc(sizeof(*agent));
-    agent->config = config;
-    agent->started = cc_time_now();
-    agent->base = base;
-    return agent;
-}
-
 cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **out_error)
 {
+    struct event_base *base;
     cc_agent *agent;
     cc_status status;
 
@@ -560,9 +538,13 @@ cc_status cc_agent_create(const cc_config *config, cc_agent **out_agent, char **
     status = check_files(config, out_error);
     if (status != CC_OK)
         return status;
-    agent = make_agent(config, out_error);
-    if (agent == NULL)
+    base = cc_loop_create();
+    if (base == NULL)
         return CC_SYSTEM;
+    agent = cc_alloc(sizeof(*agent));
+    agent->config = config;
+    agent->started = cc_time_now();
+    agent->base = base;
     watch_signals(agent);
     watch_network(agent);
     agent->service = cc_service_create(agent->base, is_healthy, agent);

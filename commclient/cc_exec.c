@@ -11,6 +11,7 @@
 #include "cc_exec_input.h"
 #include "cc_log.h"
 #include "cc_process.h"
+#include "cc_random.h"
 #include "cc_time.h"
 #include "cc_utf8.h"
 
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -304,8 +304,7 @@ static void call_message(void *baton, const cc_delivery *delivery)
     job *j = cc_alloc(sizeof(*j));
     uint64_t seed = 0;
 
-    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
-        seed = (uint64_t)cc_time_now();
+    cc_random_fill(&seed, sizeof(seed));
     cc_backoff_init(&j->backoff, seed);
     j->runner = r;
     strcpy(j->id, delivery->id);

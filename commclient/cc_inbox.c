@@ -6,12 +6,12 @@
  */
 #include "cc_compat.h"
 #include "cc_inbox_private.h"
+#include "cc_random.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define EXPIRY_STEP 30000        /* ms between two searches for the expired */
 #define REPORT_AGE  2592000000ll /* ms that a report is kept                */
@@ -310,8 +310,7 @@ static void new_gap_id(char out[CC_GAP_ID_MAX])
 {
     uint64_t number = 0;
 
-    if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
-        abort();
+    cc_random_fill(&number, sizeof(number));
     snprintf(out, CC_GAP_ID_MAX, "gap.%016llx", (unsigned long long)number);
 }
 

@@ -5,12 +5,12 @@
 #include "cc_compat.h"
 #include "cc_link.h"
 #include "cc_poller_private.h"
+#include "cc_random.h"
 #include "cc_time.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define SECRET_STEP  1000 /* ms between two looks at a secret file             */
 #define RENEW_SPREAD 1000 /* ms over which agents of one network come back */
@@ -206,8 +206,7 @@ cc_poller *cc_poller_create(const cc_server_config *server, cc_transport *transp
     cc_poller *p = cc_alloc(sizeof(*p));
     uint64_t seed = 0;
 
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-        seed = (uint64_t)cc_time_now();
+    cc_random_fill(&seed, sizeof(seed));
     cc_backoff_init(&p->backoff, seed);
     p->dispatch = dispatch;
     p->granted = -1;

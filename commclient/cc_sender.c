@@ -8,13 +8,13 @@
 #include "cc_json.h"
 #include "cc_log.h"
 #include "cc_login.h"
+#include "cc_random.h"
 #include "cc_time.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include <event2/event.h>
 
@@ -532,8 +532,7 @@ cc_sender *cc_sender_create(const cc_server_config *server, cc_transport *transp
     uint64_t seed = 0;
     int i;
 
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-        seed = (uint64_t)cc_time_now();
+    cc_random_fill(&seed, sizeof(seed));
     cc_backoff_init(&s->backoff, seed);
     s->outbox = outbox;
     s->state_since = cc_time_now();

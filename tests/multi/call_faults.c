@@ -52,12 +52,11 @@ int faults_seen(void)
     return seen;
 }
 
-/* Whether this call fails; *out_first: it is the first. */
-static int fails(int grows, int *out_first)
+int faults_next(int grows, int *out_first)
 {
     if (!armed || (fault.growing && !grows))
         return 0;
-    seen++;
+    __atomic_add_fetch(&seen, 1, __ATOMIC_RELAXED);
     if (seen < fault.nth || (seen > fault.nth && !fault.lasting))
         return 0;
     *out_first = failed++ == 0;
@@ -71,7 +70,7 @@ static int open_file(const char *path, int flags, int mode)
 {
     int first;
 
-    if (fails((flags & CREATES) != 0, &first))
+    if (faults_next((flags & CREATES) != 0, &first))
         return -1;
     return (int)syscall(SYS_openat, -100, path, flags, mode);
 }
@@ -102,14 +101,15 @@ ssize_t read(int descriptor, void *data, size_t len)
 {
     int first;
 
-    return fails(0, &first) ? -1 : syscall(SYS_read, descriptor, data, len);
+    return faults_next(0, &first) ? -1 : syscall(SYS_read, descriptor, data, len);
 }
 
 ssize_t pread(int descriptor, void *data, size_t len, off_t offset)
 {
     int first;
 
-    return fails(0, &first) ? -1 : syscall(SYS_pread64, descriptor, data, len, offset);
+    return faults_next(0, &first) ? -1
+                                  : syscall(SYS_pread64, descriptor, data, len, offset);
 }
 
 ssize_t pread64(int descriptor, void *data, size_t len, off_t offset)
@@ -123,7 +123,7 @@ ssize_t write(int descriptor, const void *data, size_t len)
 {
     int first = 0;
 
-    return fails(1, &first) ? -1 : syscall(SYS_write, descriptor, data, len);
+    return faults_next(1, &first) ? -1 : syscall(SYS_write, descriptor, data, len);
 }
 
 /* A disk that runs full takes what fits. */
@@ -131,7 +131,7 @@ ssize_t pwrite(int descriptor, const void *data, size_t len, off_t offset)
 {
     int first = 0;
 
-    if (!fails(1, &first))
+    if (!faults_next(1, &first))
         return syscall(SYS_pwrite64, descriptor, data, len, offset);
     if (!first || !fault.growing || !fault.lasting || len < 2)
         return -1;
@@ -147,7 +147,7 @@ int ftruncate(int descriptor, off_t len)
 {
     int first;
 
-    return fails(1, &first) ? -1 : (int)syscall(SYS_ftruncate, descriptor, len);
+    return faults_next(1, &first) ? -1 : (int)syscall(SYS_ftruncate, descriptor, len);
 }
 
 int ftruncate64(int descriptor, off_t len)
@@ -159,26 +159,27 @@ int fsync(int descriptor)
 {
     int first;
 
-    return fails(1, &first) ? -1 : (int)syscall(SYS_fsync, descriptor);
+    return faults_next(1, &first) ? -1 : (int)syscall(SYS_fsync, descriptor);
 }
 
 int fdatasync(int descriptor)
 {
     int first;
 
-    return fails(1, &first) ? -1 : (int)syscall(SYS_fdatasync, descriptor);
+    return faults_next(1, &first) ? -1 : (int)syscall(SYS_fdatasync, descriptor);
 }
 
 int unlink(const char *path)
 {
     int first;
 
-    return fails(0, &first) ? -1 : (int)syscall(SYS_unlinkat, -100, path, 0);
+    return faults_next(0, &first) ? -1 : (int)syscall(SYS_unlinkat, -100, path, 0);
 }
 
 int rename(const char *path, const char *to)
 {
     int first;
 
-    return fails(0, &first) ? -1 : (int)syscall(SYS_renameat2, -100, path, -100, to, 0);
+    return faults_next(0, &first) ? -1
+                                  : (int)syscall(SYS_renameat2, -100, path, -100, to, 0);
 }

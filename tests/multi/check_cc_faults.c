@@ -22,7 +22,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SOME      10   /* of the n that are tried in the short form          */
@@ -328,22 +327,12 @@ START_TEST(the_agent_has_no_memory)
 }
 END_TEST
 
-static unsigned read_seed(void)
-{
-    const char *text = getenv("STEP_SEED");
-    unsigned value = text != NULL ? (unsigned)strtoul(text, NULL, 10)
-                                  : (unsigned)time(NULL) ^ (unsigned)getpid();
-
-    fprintf(stderr, "STEP_SEED=%u\n", value);
-    return value;
-}
-
 int main(void)
 {
     Suite *suite = suite_create("cc_faults");
     TCase *tests = tcase_create("faults");
 
-    seed = read_seed();
+    seed = support_seed("STEP_SEED");
     all = getenv("STEP_ALL") != NULL;
     wrap_memory();
     if (access("/dev/shm", W_OK | X_OK) == 0)

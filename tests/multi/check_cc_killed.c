@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SOME 24 /* stops of one act that are tried in the short form        */
@@ -169,16 +168,6 @@ START_TEST(the_power_fails)
 }
 END_TEST
 
-static unsigned read_seed(void)
-{
-    const char *text = getenv("STEP_SEED");
-    unsigned value = text != NULL ? (unsigned)strtoul(text, NULL, 10)
-                                  : (unsigned)time(NULL) ^ (unsigned)getpid();
-
-    fprintf(stderr, "STEP_SEED=%u\n", value);
-    return value;
-}
-
 int main(void)
 {
     Suite *suite = suite_create("cc_killed");
@@ -186,7 +175,7 @@ int main(void)
 
     if (!steps_possible())
         support_skip("a process cannot trace its child here");
-    seed = read_seed();
+    seed = support_seed("STEP_SEED");
     all = getenv("STEP_ALL") != NULL;
     if (access("/dev/shm", W_OK | X_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 1);

@@ -75,6 +75,16 @@ const char *support_text(const char *format, ...)
     return slot;
 }
 
+unsigned support_seed(const char *variable)
+{
+    const char *text = getenv(variable);
+    unsigned seed = text != NULL ? (unsigned)strtoul(text, NULL, 10)
+                                 : (unsigned)process_now_ms() ^ (unsigned)getpid();
+
+    fprintf(stderr, "%s=%u\n", variable, seed);
+    return seed;
+}
+
 const char *support_build_path(const char *relative)
 {
     return support_text("%s/%s", TEST_BUILD_DIR, relative);

@@ -40,6 +40,10 @@ void support_need_httpd(void);
  *  fails in an unchecked teardown. */
 void support_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/** Where a test that tries things by chance begins: the number in this variable of
+ *  the environment, or one that is drawn. It is shown, to be given again. */
+unsigned support_seed(const char *variable);
+
 /** Absolute path of a file of the build tree; in a static ring of buffers. */
 const char *support_build_path(const char *relative);
 
