@@ -72,6 +72,7 @@ START_TEST(a_poll_that_cannot_be_watched_is_held)
     for (i = 0; i < 4; i++)
         held[i] = parking_poll(server, users[i]);
     parking_await(server, 4);
+    faults_await(f, 14); /* each is tried again and again               */
     parking_publish(server, "alice", "unwatched");
     parking_expect(http_read(held[0]), "unwatched");
     /* The peer goes: that is found out by looking, once it can be watched. */
