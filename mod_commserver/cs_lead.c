@@ -62,8 +62,8 @@ static apr_time_t begin_step(void)
 {
     apr_time_t now = cs_loop_now();
 
-    __atomic_store_n(&cs_loop.step_began, now, __ATOMIC_RELEASE);
-    if (__atomic_load_n(&cs_loop.guard_sleeps, __ATOMIC_RELAXED)) {
+    __atomic_store_n(&cs_loop.step_began, now, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&cs_loop.guard_sleeps, __ATOMIC_SEQ_CST)) {
         pthread_mutex_lock(&cs_loop.lock);
         __atomic_store_n(&cs_loop.guard_sleeps, 0, __ATOMIC_RELAXED);
         pthread_cond_broadcast(&cs_loop.lead_free);
@@ -400,6 +400,18 @@ static void give_back_locked(void)
     pthread_mutex_lock(&cs_loop.lock);
 }
 
+/* Until a step begins. The leader stores when it began and then looks whether the
+ * guard sleeps, which says so and then looks once more: one of them sees the
+ * other, and no step is left without a guard. */
+static void sleep_locked(void)
+{
+    __atomic_store_n(&cs_loop.guard_sleeps, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&cs_loop.step_began, __ATOMIC_SEQ_CST) == 0) {
+        pthread_cond_wait(&cs_loop.lead_free, &cs_loop.lock);
+    }
+    __atomic_store_n(&cs_loop.guard_sleeps, 0, __ATOMIC_RELAXED);
+}
+
 /* The guard: look at the leader every now and then while it has work. */
 static void guard_locked(guard_view *view)
 {
@@ -419,9 +431,7 @@ static void guard_locked(guard_view *view)
         }
     }
     else if (now - view->idle_since > GUARD_REST) {
-        __atomic_store_n(&cs_loop.guard_sleeps, 1, __ATOMIC_RELAXED);
-        pthread_cond_wait(&cs_loop.lead_free, &cs_loop.lock);
-        __atomic_store_n(&cs_loop.guard_sleeps, 0, __ATOMIC_RELAXED);
+        sleep_locked();
         view->idle_since = cs_loop_now();
         return;
     }

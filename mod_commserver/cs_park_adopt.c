@@ -158,7 +158,9 @@ void cs_park_on_suspend(conn_rec *c, request_rec *r)
 {
     cs_park *park = cs_park_of(c);
 
-    if (park == NULL || park->ours || park->r == NULL || park->r != r) {
+    /* The hook runs, too, when httpd closes one that was aborted meanwhile. */
+    if (park == NULL || park->ours || park->r == NULL || park->r != r
+        || c->cs->state != CONN_STATE_SUSPENDED) {
         return;
     }
     take_over(park);

@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -145,6 +146,32 @@ static int open_bell(csq *q, unsigned index)
     return -1;
 }
 
+/* One thread of the process at a time: one that was slow and has opened the
+ * FIFO of an owner that is gone must not put it in the place of a newer one,
+ * where it would stay until the slot has yet another owner.                  */
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+
+static int open_bell_locked(csq *q, unsigned index)
+{
+    csq_bell *bell = &q->bells[index];
+    uint32_t generation = __atomic_load_n(&q->slots[index].generation, __ATOMIC_ACQUIRE);
+    int known = bell->fd;
+    int fd = open_bell(q, index);
+
+    if (fd < 0)
+        return -1;
+    if (known < 0) {
+        known = fd;
+        __atomic_store_n(&bell->fd, known, __ATOMIC_RELEASE);
+    }
+    else {
+        dup3(fd, known, O_CLOEXEC);
+        close(fd);
+    }
+    __atomic_store_n(&bell->generation, generation, __ATOMIC_RELEASE);
+    return known;
+}
+
 /* The descriptor of a slot's doorbell. Once it is known its number stays, so
  * that a thread that is about to write never meets a stranger's file: a new
  * FIFO takes the old one's place by dup3().                                  */
@@ -152,27 +179,13 @@ static int find_bell(csq *q, unsigned index)
 {
     csq_bell *bell = &q->bells[index];
     uint32_t generation = __atomic_load_n(&q->slots[index].generation, __ATOMIC_ACQUIRE);
-    int known;
-    int fd;
+    int known = __atomic_load_n(&bell->fd, __ATOMIC_ACQUIRE);
 
-    if (!q->bells) /* the segment is only being taken over */
-        return -1;
-    known = __atomic_load_n(&bell->fd, __ATOMIC_ACQUIRE);
     if (known >= 0 && __atomic_load_n(&bell->generation, __ATOMIC_ACQUIRE) == generation)
         return known;
-    fd = open_bell(q, index);
-    if (fd < 0)
-        return -1;
-    if (known < 0
-        && __atomic_compare_exchange_n(&bell->fd, &known, fd, 0, __ATOMIC_ACQ_REL,
-                                       __ATOMIC_ACQUIRE)) {
-        known = fd;
-    }
-    else {
-        dup3(fd, known, O_CLOEXEC);
-        close(fd);
-    }
-    __atomic_store_n(&bell->generation, generation, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&opening);
+    known = open_bell_locked(q, index);
+    pthread_mutex_unlock(&opening);
     return known;
 }
 

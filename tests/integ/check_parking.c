@@ -56,6 +56,27 @@ START_TEST(a_held_poll_ends_at_its_time)
 }
 END_TEST
 
+/* httpd closes a connection whose peer is lost before it lets go of it. */
+START_TEST(a_poll_whose_peer_is_lost_while_it_is_held_is_forgotten)
+{
+    httpd *server = httpd_start(&(httpd_options){
+        .children = 1,
+        .config = "LoadModule cstest_module "
+                  "\"@BUILD@/tests/integ/.libs/mod_cstest.so\"\n" });
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        http *c = http_open(server);
+
+        http_ask(c, "GET", "/comm/poll", "alice", WAIT_LONG "X-Lose-Peer: 1\r\n", NULL);
+        ck_assert_int_eq(http_closed(c, 5000), 1);
+        http_close(c);
+    }
+    parking_await(server, 0);
+    httpd_end(server);
+}
+END_TEST
+
 /* Held like any other, and closed behind its answer. */
 START_TEST(a_poll_that_closes_its_connection_is_held_too)
 {
@@ -601,6 +622,7 @@ int main(void)
     tcase_set_timeout(held, 120);
     tcase_add_loop_test(held, a_held_poll_is_answered_by_a_publish, 0, 2);
     tcase_add_test(held, a_held_poll_ends_at_its_time);
+    tcase_add_test(held, a_poll_whose_peer_is_lost_while_it_is_held_is_forgotten);
     tcase_add_loop_test(held, a_poll_that_closes_its_connection_is_held_too, 0, 2);
     tcase_add_test(held, the_access_log_tells_of_waiting);
     tcase_add_test(held, a_peer_that_goes_is_forgotten);

@@ -207,10 +207,19 @@ static int handler(request_rec *r)
     return OK;
 }
 
+/* As if writing to the peer had failed, on whichever thread this is. */
+static int lose_peer(request_rec *r)
+{
+    if (apr_table_get(r->headers_in, "X-Lose-Peer"))
+        r->connection->aborted = 1;
+    return DECLINED;
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_optional_fn_retrieve(find_functions, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_fixups(lose_peer, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(commserver, message_check, check, NULL, NULL, APR_HOOK_MIDDLE);
 }
