@@ -90,6 +90,24 @@ static int on_timer_change(CURLM *multi, long ms, void *baton)
     return 0;
 }
 
+static void *take_memory(size_t size)
+{
+    return cc_realloc(NULL, size);
+}
+
+static void *take_zeroed(size_t count, size_t size)
+{
+    return cc_alloc(count * size);
+}
+
+/* Without memory libcurl may divide by the size of a table that it did not get:
+ * rather the process ends, as everywhere (cc_memory.h). */
+static CURLcode init_curl(void)
+{
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, take_memory, free, cc_realloc,
+                                cc_copy, take_zeroed);
+}
+
 cc_transport *cc_transport_create(struct event_base *base, size_t max_message)
 {
     cc_transport *t = cc_alloc(sizeof(*t));
@@ -98,8 +116,7 @@ cc_transport *cc_transport_create(struct event_base *base, size_t max_message)
     t->answer_max = max_message + ANSWER_FRAME;
     if (t->answer_max < ANSWER_LEAST)
         t->answer_max = ANSWER_LEAST;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK
-        || (t->multi = curl_multi_init()) == NULL) {
+    if (init_curl() != CURLE_OK || (t->multi = curl_multi_init()) == NULL) {
         free(t);
         return NULL;
     }
