@@ -140,7 +140,7 @@ static int is_same(const contents *one, const contents *other)
            && one->bytes == other->bytes;
 }
 
-/* Every queue is read, and something is added. */
+/* Queues are read, and something is added. */
 static void work(void)
 {
     static const char *const clients[] = { "alice", "bob", "greta", "fred", "ursula" };
@@ -154,6 +154,8 @@ static void work(void)
         if (csq_fetch_batch(fx.q, &key, &what, fx.now, fx.batch) == APR_SUCCESS) {
             free(fuzz_segment_answer());
         }
+        put(clients[i], "x");
+        get(clients[i], NULL);
     }
     put("somebody", "x");
     csq_expire(fx.q, fx.now + 60 * SECOND, 100000);
