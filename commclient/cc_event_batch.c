@@ -98,11 +98,13 @@ void cc_event_batch_add(cc_event_batch *events, const cc_event *event)
 
 cc_status cc_event_batch_get(const cc_event_batch *events, cc_batch *out_batch)
 {
-    const cc_event_item *item, *end = events->items + events->settled;
+    const cc_event_item *item;
     const char *text;
+    size_t i;
 
     cc_batch_begin(out_batch, cc_slice_of(events->cursor));
-    for (item = events->items; item < end; item++) {
+    for (i = 0; i < events->settled; i++) {
+        item = &events->items[i];
         text = events->text.data + item->offset;
         if (item->is_gap)
             cc_batch_add_gap(out_batch, text, item->len);

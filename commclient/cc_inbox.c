@@ -333,8 +333,12 @@ cc_status cc_inbox_gap_add_unknown(cc_inbox *inbox, const char *server)
     sqlite3_stmt *statement = inbox->statements[CC_SQL_APP_NAMES];
     cc_status status, added = CC_OK;
 
-    while (added == CC_OK && (status = cc_inbox_step(inbox, CC_SQL_APP_NAMES)) == CC_OK)
-        added = cc_inbox_gap_add(inbox, server, cc_inbox_column_text(statement, 0), 0);
+    while (added == CC_OK && (status = cc_inbox_step(inbox, CC_SQL_APP_NAMES)) == CC_OK) {
+        const char *app = cc_inbox_column_text(statement, 0);
+
+        if (cc_name_check(app, strlen(app), CC_APP_MAX) == CC_OK)
+            added = cc_inbox_gap_add(inbox, server, app, 0);
+    }
     sqlite3_reset(statement);
     if (added != CC_OK)
         return added;
@@ -362,6 +366,14 @@ cc_status cc_inbox_gap_app(cc_inbox *inbox, const char *id, char out_app[CC_APP_
     return status;
 }
 
+/* They go into lines to applications: what nobody wrote so is passed over. */
+static int is_gap(const char *server, const char *id)
+{
+    return cc_name_check(server, strlen(server), CC_SERVER_MAX) == CC_OK
+           && strlen(id) < CC_GAP_ID_MAX && strncmp(id, "gap.", 4) == 0
+           && cc_name_check(id, strlen(id), CC_GAP_ID_MAX) == CC_OK;
+}
+
 cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
                         void (*each)(void *baton, const char *server, const char *id,
                                      int64_t count),
@@ -371,9 +383,13 @@ cc_status cc_inbox_gaps(cc_inbox *inbox, const char *app,
     cc_status status;
 
     cc_inbox_bind_text(statement, 1, app);
-    while ((status = cc_inbox_step(inbox, CC_SQL_GAPS)) == CC_OK)
-        each(baton, cc_inbox_column_text(statement, 0),
-             cc_inbox_column_text(statement, 1), sqlite3_column_int64(statement, 2));
+    while ((status = cc_inbox_step(inbox, CC_SQL_GAPS)) == CC_OK) {
+        const char *server = cc_inbox_column_text(statement, 0);
+        const char *id = cc_inbox_column_text(statement, 1);
+
+        if (is_gap(server, id))
+            each(baton, server, id, sqlite3_column_int64(statement, 2));
+    }
     sqlite3_reset(statement);
     return status == CC_EMPTY ? CC_OK : status;
 }

@@ -138,6 +138,8 @@ static cc_status try_open(const char *path, cc_inbox **out_inbox, char *error,
     if (status == CC_OK)
         status = prepare_statements(inbox);
     if (status == CC_OK)
+        status = cc_inbox_check_runs(inbox);
+    if (status == CC_OK)
         status = cc_inbox_count(inbox);
     if (status == CC_OK)
         status = cc_seen_open(inbox);

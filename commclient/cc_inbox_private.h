@@ -90,7 +90,7 @@
     X(ROW, "SELECT m.seq, m.server, m.body, g.size, g.state FROM message"                \
            " m JOIN given g ON g.app = m.app AND g.seq = m.seq WHERE"                    \
            " m.app = ?1 AND m.seq = ?2")                                                 \
-    X(DEAD_TOTALS, "SELECT count(*), coalesce(sum(size), 0) FROM dead")                  \
+    X(DEAD_TOTALS, "SELECT count(*), coalesce(sum(length(body)), 0) FROM dead")          \
     X(CURSOR_GET, "SELECT value FROM cursor WHERE server = ?1")                          \
     X(CURSOR_SET, "INSERT OR REPLACE INTO cursor VALUES (?1, ?2)")                       \
     X(ADD, "INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5)")                            \
@@ -129,12 +129,12 @@
     X(LATER_TOTALS, "SELECT count(*), 0 FROM later")                                     \
     X(BURY, "INSERT INTO dead (time, size, server, app, id, reason, body,"               \
             " attempt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                         \
-    X(DEAD_LIST, "SELECT seq, time, size, server, app, id, reason, attempt"              \
+    X(DEAD_LIST, "SELECT seq, time, length(body), server, app, id, reason, attempt"      \
                  " FROM dead ORDER BY seq")                                              \
     X(DEAD_APPS, "SELECT app, count(*) FROM dead GROUP BY app")                          \
-    X(DEAD_GET, "SELECT seq, time, size, server, app, id, reason, attempt,"              \
+    X(DEAD_GET, "SELECT seq, time, length(body), server, app, id, reason, attempt,"      \
                 " body FROM dead WHERE seq = ?1")                                        \
-    X(DEAD_OLDEST, "SELECT seq, size FROM dead ORDER BY seq LIMIT 1")                    \
+    X(DEAD_OLDEST, "SELECT seq, length(body) FROM dead ORDER BY seq LIMIT 1")            \
     X(DEAD_REMOVE, "DELETE FROM dead WHERE seq = ?1")                                    \
     X(REPORT_ADD, "INSERT INTO report VALUES (?1, ?2, ?3, ?4)")                          \
     X(REPORT_LIST, "SELECT number, id FROM report WHERE server = ?1"                     \
@@ -207,6 +207,10 @@ cc_status cc_inbox_read_two(cc_inbox *inbox, int statement, int64_t *one, int64_
  * CC_NOT_PERMITTED: it is another program's; CC_IN_USE, CC_STORAGE.           */
 cc_status cc_schema_open(cc_inbox *inbox);
 cc_status cc_schema_execute(cc_inbox *inbox, const char *sql);
+
+/* cc_inbox_check.c: look at all runs, but not into bodies. CC_DAMAGED: one is not
+ * as the agent writes it; CC_STORAGE.                                         */
+cc_status cc_inbox_check_runs(cc_inbox *inbox);
 
 /* Forget the reports made before this time. */
 cc_status cc_inbox_report_expire(cc_inbox *inbox, int64_t before);

@@ -69,7 +69,7 @@ cc_status cc_inbox_report_list(cc_inbox *inbox, const char *server,
     sqlite3_reset(statement);
     if (status != CC_EMPTY || out_reports->count > 0)
         return status == CC_EMPTY ? CC_OK : status;
-    if (out_reports->last > 0)
+    if (out_reports->last != 0)
         status = cc_inbox_report_remove(inbox, server, out_reports->last);
     return status == CC_OK ? CC_EMPTY : status;
 }

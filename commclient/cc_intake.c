@@ -254,9 +254,11 @@ static void tell_gaps(cc_dispatch *d)
 /* Hand on what was committed, then see to each application once. */
 static void hand_on(taking *t)
 {
-    struct accepted *a, *end = t->d->accepted + t->count;
+    struct accepted *a;
+    size_t i;
 
-    for (a = t->d->accepted; a < end; a++) {
+    for (i = 0; i < t->count; i++) {
+        a = &t->d->accepted[i];
         if (a->app == NULL)
             continue;
         copy_to_watchers(t, a);
@@ -267,7 +269,8 @@ static void hand_on(taking *t)
         a->app->incoming = 0;
         a->app->touched = 1;
     }
-    for (a = t->d->accepted; a < end; a++) {
+    for (i = 0; i < t->count; i++) {
+        a = &t->d->accepted[i];
         if (a->app == NULL || !a->app->touched)
             continue;
         a->app->touched = 0;

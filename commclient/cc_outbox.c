@@ -171,7 +171,7 @@ static void load_message(void *baton, const cc_spooled *row)
     snprintf(m->key, sizeof(m->key), "%s", row->key);
     cc_outbox_put_in_lane(o, m, row->server, row->app);
     TAILQ_INSERT_TAIL(&m->lane->messages, m, link);
-    if (row->seq >= o->next_seq && row->seq < INT64_MAX)
+    if (row->seq >= o->next_seq && row->seq < INT64_MAX / 2)
         o->next_seq = row->seq + 1;
 }
 

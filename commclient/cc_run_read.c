@@ -4,6 +4,7 @@
 #include "cc_compat.h"
 #include "cc_run.h"
 #include "cc_inbox_private.h"
+#include "cc_json.h"
 
 #include <string.h>
 
@@ -47,10 +48,36 @@ static cc_status read_delay(cc_inbox *inbox, const char *app, int64_t seq,
     return status == CC_EMPTY ? CC_OK : status;
 }
 
+/* What is handed out becomes a line of JSON, with something put in at head_len:
+ * members must stand there, and one must end there. */
+static int is_readable(const cc_stored *stored)
+{
+    const char *cut = stored->body.data + stored->head_len;
+    int is_cut_well = 0;
+    cc_slice ignored;
+    cc_json json;
+
+    cc_json_init(&json, stored->body.data, stored->body.len);
+    for (;;) {
+        if (cc_json_string(&json, &ignored) != CC_OK || cc_json_peek(&json) != ':')
+            return 0;
+        json.at++;
+        if (cc_json_skip(&json, NULL, NULL) != CC_OK)
+            return 0;
+        is_cut_well |= json.at == cut;
+        if (cc_json_peek(&json) != ',')
+            return is_cut_well && cc_json_finish(&json) == CC_OK;
+        json.at++;
+    }
+}
+
 static cc_status hand_out(cc_inbox *inbox, const char *app, cc_stored *stored, loading *l)
 {
-    cc_status status = read_delay(inbox, app, stored->seq, &stored->due);
+    cc_status status;
 
+    if (!is_readable(stored))
+        return cc_run_damaged(inbox);
+    status = read_delay(inbox, app, stored->seq, &stored->due);
     if (status != CC_OK)
         return status;
     if (stored->due > l->now + CC_DELAY_MAX * (int64_t)1000)
@@ -128,8 +155,11 @@ static cc_status read_record(cc_inbox *inbox, sqlite3_stmt *statement, int64_t s
 
     while (status == CC_OK) {
         status = cc_run_read_next(r, out);
-        if (status == CC_OK && out->seq == seq)
-            return out->attempt == CC_RUN_DONE ? CC_EMPTY : CC_OK;
+        if (status == CC_OK && out->seq == seq) {
+            if (out->attempt == CC_RUN_DONE)
+                return CC_EMPTY;
+            return is_readable(out) ? CC_OK : cc_run_damaged(inbox);
+        }
     }
     return status == CC_EMPTY ? CC_EMPTY : cc_run_damaged(inbox);
 }
