@@ -20,7 +20,8 @@
 
 #define STREAM_BATCH (128u << 10) /* bytes of a stream handed on at once       */
 
-#define BODY_KEEP (4u << 20) /* bytes of buffer kept between answers          */
+#define LATEST_DATE 253402300800 /* s; the year 10000 begins                      */
+#define BODY_KEEP   (4u << 20)   /* bytes of buffer kept between answers          */
 
 /* ---- what comes in --------------------------------------------------- */
 
@@ -150,7 +151,7 @@ static void read_date(cc_answer *answer, cc_slice value)
 
     snprintf(text, sizeof(text), "%.*s", (int)value.len, value.data);
     seconds = curl_getdate(text, NULL);
-    if (seconds > 0)
+    if (seconds > 0 && seconds < LATEST_DATE)
         answer->date = (int64_t)seconds * 1000;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "cc_compat.h"
 #include "cc_log.h"
+#include "cc_utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,14 +33,6 @@ static size_t format_start(char *line, size_t size, cc_log_level level)
     return strftime(line, size, "%Y-%m-%d %H:%M:%S commclient: ", &parts);
 }
 
-static void hide_controls(char *text)
-{
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-    }
-}
-
 void cc_log(cc_log_level level, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
@@ -53,7 +46,7 @@ void cc_log(cc_log_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(line + at, sizeof(line) - at - 1, format, args);
     va_end(args);
-    hide_controls(line + at);
+    cc_utf8_hide_controls(line + at, 0);
     at = strlen(line);
     line[at++] = '\n';
     ignored = write(STDERR_FILENO, line, at);

@@ -43,3 +43,15 @@ size_t cc_utf8_length(const char *data, const char *end)
     }
     return n;
 }
+
+void cc_utf8_hide_controls(char *text, int keep_lines)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)text[0], next = (unsigned char)text[1];
+
+        if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+            text[0] = text[1] = '?';
+        else if ((c < 0x20 && !(keep_lines && c == '\n')) || c == 0x7f)
+            text[0] = '?';
+    }
+}

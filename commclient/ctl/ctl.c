@@ -7,6 +7,7 @@
 #include "cc_json.h"
 #include "cc_paths.h"
 #include "cc_time.h"
+#include "cc_utf8.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -18,9 +19,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define READ_STEP  65536
-#define HELLO_MAX  1024  /* bytes of the first line                       */
-#define HELLO_WAIT 10000 /* ms                                            */
+#define READ_STEP       65536
+#define COMPLAINT_BYTES 8192
+#define HELLO_MAX       1024  /* bytes of the first line                       */
+#define HELLO_WAIT      10000 /* ms                                            */
 
 int ctl_print_help(const ctl_verb *verb)
 {
@@ -39,13 +41,14 @@ int ctl_print_usage(const ctl_verb *verb)
 
 void ctl_complain(const char *format, ...)
 {
+    char text[COMPLAINT_BYTES];
     va_list args;
 
-    fputs("commclient: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    fputc('\n', stderr);
+    cc_utf8_hide_controls(text, 1);
+    fprintf(stderr, "commclient: %s\n", text);
 }
 
 /* A configuration that was named must be right; the default one is only asked

@@ -89,7 +89,9 @@ static int show(const ctl_where *where, int as_json)
     if (rv != CTL_OK)
         return rv;
     rv = ctl_ask_json(&connection, "{\"status\":true}\n", "status", &status);
-    if (rv == CTL_OK && !json_object_object_get_ex(status, "apps", &apps)) {
+    if (rv == CTL_OK
+        && (!json_object_object_get_ex(status, "apps", &apps)
+            || !json_object_is_type(apps, json_type_array))) {
         ctl_complain("the answer of the agent is not right");
         rv = CTL_FAILED;
     }

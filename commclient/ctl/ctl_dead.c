@@ -119,12 +119,16 @@ static int list(const options *given, ctl_connection *connection, const char *qu
 
     if (rv != CTL_OK)
         return rv;
-    if (given->as_json)
+    if (!json_object_is_type(answer, json_type_array)) {
+        ctl_complain("the answer of the agent is not right");
+        rv = CTL_FAILED;
+    }
+    else if (given->as_json)
         ctl_ask_print_json(answer);
     else
         print_list(answer);
     json_object_put(answer);
-    return CTL_OK;
+    return rv;
 }
 
 /* ---- show ---------------------------------------------------------------- */

@@ -196,9 +196,10 @@ static void print_data(const listening *l, const message *m)
         print_text(l, inner);
     else if (l->given.show == SHOW_DATA && !l->is_terminal)
         print_base64(inner);
-    else
-        printf("(binary, %zu bytes in base64) %.*s", inner.len, (int)inner.len,
-               inner.data);
+    else {
+        printf("(binary, %zu bytes in base64) ", inner.len);
+        print_safely(l, inner.data, inner.len);
+    }
 }
 
 static void print_message(const listening *l, const message *m)

@@ -164,11 +164,11 @@ static int disturb(pid_t pid, unsigned *dice)
     int status;
 
     if (stage_dice(dice, 4) == 0) {
-        usleep(stage_dice(dice, 6000));
+        stage_sleep_us(stage_dice(dice, 6000));
         kill(pid, SIGKILL);
     }
     else if (stage_dice(dice, 20) == 0) {
-        usleep(stage_dice(dice, 6000));
+        stage_sleep_us(stage_dice(dice, 6000));
         kill(pid, SIGSTOP);
         stage_sleep((int)stage_dice(dice, 1500));
         kill(pid, SIGCONT);

@@ -31,6 +31,11 @@ void stage_sleep(int ms)
     poll(NULL, 0, ms);
 }
 
+void stage_sleep_us(unsigned us)
+{
+    ppoll(NULL, 0, &(struct timespec){ us / 1000000, us % 1000000 * 1000L }, NULL);
+}
+
 /* ---- processes ----------------------------------------------------------- */
 
 pid_t stage_start(stage *s, void (*play)(stage *s, int number), int number)

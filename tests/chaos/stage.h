@@ -37,6 +37,7 @@ extern const char *const stage_apps[APPS];
 /** The next random number of a sequence. */
 unsigned stage_dice(unsigned *state, unsigned sides);
 void stage_sleep(int ms);
+void stage_sleep_us(unsigned us);
 
 /* Main functions of processes; they do not return. */
 void publish_by_http(stage *s, int publisher);

@@ -4,6 +4,7 @@
 #include "ctl/ctl_status_view.h"
 #include "ctl/ctl_text.h"
 #include "cc_time.h"
+#include "cc_utf8.h"
 
 #include "support/support.h"
 
@@ -38,6 +39,18 @@ START_TEST(nothing_in_a_text_steers_the_terminal)
     ck_assert_str_eq(added("\xe2\x80\xae", 0), "\\u202e");
     ck_assert_str_eq(added("\xc2\x9b", 0), "\\u009b");
     ck_assert_str_eq(added("\xff\xc3", 0), "\\xff\\xc3");
+}
+END_TEST
+
+START_TEST(nothing_in_a_line_of_the_log_steers_the_terminal)
+{
+    char text[] = "a\033[2J\n\302\233b\177 \303\244 \302\240 \302";
+    char lines[] = "one\ntwo\r";
+
+    cc_utf8_hide_controls(text, 0);
+    ck_assert_str_eq(text, "a?[2J???b? \303\244 \302\240 \302");
+    cc_utf8_hide_controls(lines, 1);
+    ck_assert_str_eq(lines, "one\ntwo?");
 }
 END_TEST
 
@@ -252,6 +265,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, nothing_in_a_text_steers_the_terminal);
+    tcase_add_test(tc, nothing_in_a_line_of_the_log_steers_the_terminal);
     tcase_add_test(tc, columns_are_counted_not_bytes);
     tcase_add_test(tc, in_a_locale_without_utf8_bytes_are_shown_by_number);
     tcase_add_test(tc, lines_are_broken_between_words);
