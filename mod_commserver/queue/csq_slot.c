@@ -230,6 +230,8 @@ void csq_slot_ring(csq *q, const csq_ring_set *rings)
         ring_one(q, rings->slots[i]);
 }
 
+/* At a takeover there are no doorbells yet, and a slot may seem alive whose lock
+ * could not be asked about: its owner, if there is one, looks once a second.  */
 void csq_slot_ring_all(csq *q)
 {
     unsigned i;
@@ -238,7 +240,8 @@ void csq_slot_ring_all(csq *q)
         if (!csq_slot_alive(q, i))
             continue;
         __atomic_store_n(&q->slots[i].all, 1, __ATOMIC_SEQ_CST);
-        ring_one(q, i);
+        if (q->bells)
+            ring_one(q, i);
     }
 }
 

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #define UNDERWAY 64 /* acknowledgements, more than the window        */
+#define HELD     8
 #define ID_SIZE  32
+#define IDLE_MS  150
 
 typedef struct underway {
     char id[ID_SIZE];
@@ -33,6 +35,8 @@ typedef struct local {
     unsigned dice;
     lines lines;
     underway all[UNDERWAY];
+    underway held[HELD]; /* to be acknowledged when there is nothing else to do */
+    int held_count;
 } local;
 
 static void acknowledge(local *a, const char *id, int publisher, int serial)
@@ -60,23 +64,47 @@ static void note_acknowledged(local *a, const char *id)
         }
 }
 
-/* The orders are dealt with at once; the bills sometimes later, or slowly. */
+static void acknowledge_held(local *a)
+{
+    while (a->held_count > 0) {
+        const underway *one = &a->held[--a->held_count];
+
+        acknowledge(a, one->id, one->publisher, one->serial);
+    }
+}
+
+static void hold(local *a, const char *id, int publisher, int serial)
+{
+    underway *one = &a->held[a->held_count++];
+
+    snprintf(one->id, ID_SIZE, "%s", id);
+    one->publisher = publisher;
+    one->serial = serial;
+    if (a->held_count == HELD)
+        acknowledge_held(a);
+}
+
+/* Dealt with at once, or after others; bills sometimes later, or slowly. */
 static void take_message(local *a, const char *line)
 {
     char id[ID_SIZE];
     int publisher = number_in(line, "message.data.p");
     int serial = number_in(line, "message.data.n");
+    unsigned mood = stage_dice(&a->dice, 12);
 
     snprintf(id, sizeof id, "%s", support_json(line, "message.id"));
     board_arrive(a->s->board, a->queue, publisher, serial,
                  number_in(line, "message.attempt"));
-    if (a->queue % APPS == BILLING && stage_dice(&a->dice, 12) == 0)
+    if (a->queue % APPS == BILLING && mood == 0) {
         lines_send(&a->lines, support_text("{\"nack\":\"%s\",\"delay\":1}", id));
-    else {
-        if (a->queue % APPS == BILLING && stage_dice(&a->dice, 12) == 0)
-            stage_sleep((int)stage_dice(&a->dice, 300));
-        acknowledge(a, id, publisher, serial);
+        return;
     }
+    if (a->queue % APPS == BILLING && mood == 1)
+        stage_sleep((int)stage_dice(&a->dice, 300));
+    if (mood < 8)
+        hold(a, id, publisher, serial);
+    else
+        acknowledge(a, id, publisher, serial);
 }
 
 static void take_line(local *a, const char *line)
@@ -101,6 +129,7 @@ void read_of_agent(stage *s, int reader)
     a->dice = s->seed * 43 + (unsigned)getpid();
     for (;;) {
         memset(a->all, 0, sizeof a->all);
+        a->held_count = 0;
         if (lines_open(&a->lines, s->sockets[reader / APPS]) != 0) {
             stage_sleep(50);
             continue;
@@ -108,8 +137,10 @@ void read_of_agent(stage *s, int reader)
         lines_send(&a->lines, support_text("{\"subscribe\":\"%s\",\"window\":20}",
                                            stage_apps[reader % APPS]));
         while (a->lines.fd >= 0)
-            if ((line = lines_next(&a->lines, 1000)) != NULL)
+            if ((line = lines_next(&a->lines, IDLE_MS)) != NULL)
                 take_line(a, line);
+            else
+                acknowledge_held(a);
     }
 }
 
