@@ -183,7 +183,7 @@ static void raise_curtain(stage *s)
     s->publishing = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     *s->publishing = 1;
-    s->server = httpd_start(&(httpd_options){ .children = 3 });
+    s->server = httpd_start(&(httpd_options){ .children = 3, .config = CONFIG });
     httpd_install_writer(s->server);
     snprintf(s->segment, sizeof s->segment, "%s/run/commserver-httpd/queue",
              httpd_directory(s->server));

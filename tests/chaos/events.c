@@ -93,7 +93,7 @@ static void stop_gracefully(stage *s, unsigned *dice)
 
 static void resize(stage *s, unsigned *dice)
 {
-    httpd_configure(s->server, support_text("CommServerSegmentSize %uM\n",
+    httpd_configure(s->server, support_text(CONFIG "CommServerSegmentSize %uM\n",
                                             16 + 8 * stage_dice(dice, 5)));
     stop_and_start(s, dice);
 }

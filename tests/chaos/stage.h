@@ -16,7 +16,11 @@ enum { ORDERS, BILLING, APPS };
 /* Publishers; each is a process, and a row of the board. */
 enum { BY_HTTP, BY_HTTP_TOO, BY_WRITER, BY_WRITER_TOO, BY_AGENT, BY_AGENT_TOO };
 
-#define AGENTS  2 /* of alice, by polls, and bob, by a stream             */
+#define AGENTS 2 /* of alice, by polls, and bob, by a stream             */
+/* httpd can miss to tell a child that has just begun of a graceful stop, and
+ * would wait for it for ever.                                                */
+#define CONFIG "GracefulShutdownTimeout 8\n"
+
 #define READERS (AGENTS * APPS + 1) /* the last is dave's own poller, for both     */
 
 typedef struct stage {
