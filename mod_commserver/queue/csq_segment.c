@@ -275,7 +275,7 @@ static void leave_memory(csq *q)
     static struct left {
         struct left *before;
         apr_allocator_t *allocator;
-    } * all;
+    } *all;
     struct left *left = malloc(sizeof *left);
 
     if (left) {

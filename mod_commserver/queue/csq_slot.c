@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_AGAIN 100 /* ms after which a bell is rung again         */
+#define RING_AGAIN 100 /* ms after which a bell is rung again                 */
 #define PATH_BYTES 4096
 
 struct csq_slot {
@@ -133,7 +133,6 @@ static int open_bell(csq *q, unsigned index)
     struct stat info;
     int fd = open(csq_bell_path(q, index, path, sizeof path),
                   O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-
     int rc;
 
     if (fd < 0)

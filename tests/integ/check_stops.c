@@ -316,42 +316,37 @@ START_TEST(a_graceful_restart_loses_nothing)
 }
 END_TEST
 
-START_TEST(a_restart_loses_nothing)
+/* A signal to the parent, after which httpd goes on (or ends) in time. */
+static void signal_parent(const char *what, int number, int polls, int limit, int goes_on)
 {
     long long begin;
     stage s;
 
-    printf("restart\n");
-    set_stage(&s, &(httpd_options){ .children = 3 }, FEW_POLLS, FRESH);
+    printf("%s\n", what);
+    set_stage(&s, &(httpd_options){ .children = 3 }, polls, FRESH);
     begin = process_now_ms();
-    httpd_signal(s.server, SIGHUP);
-    expect_it_goes_on(&s, begin, STOP_TIME);
+    httpd_signal(s.server, number);
+    if (goes_on)
+        expect_it_goes_on(&s, begin, limit);
+    else
+        expect_it_ends(&s, begin, limit);
+}
+
+START_TEST(a_restart_loses_nothing)
+{
+    signal_parent("restart", SIGHUP, FEW_POLLS, STOP_TIME, 1);
 }
 END_TEST
 
 START_TEST(a_graceful_stop_loses_nothing)
 {
-    long long begin;
-    stage s;
-
-    printf("graceful stop\n");
-    set_stage(&s, &(httpd_options){ .children = 3 }, FEW_POLLS, FRESH);
-    begin = process_now_ms();
-    httpd_signal(s.server, SIGWINCH);
-    expect_it_ends(&s, begin, GRACEFUL_TIME);
+    signal_parent("graceful stop", SIGWINCH, FEW_POLLS, GRACEFUL_TIME, 0);
 }
 END_TEST
 
 START_TEST(a_stop_loses_nothing)
 {
-    long long begin;
-    stage s;
-
-    printf("stop\n");
-    set_stage(&s, &(httpd_options){ .children = 3 }, CROWD_POLLS, FRESH);
-    begin = process_now_ms();
-    httpd_signal(s.server, SIGTERM);
-    expect_it_ends(&s, begin, STOP_TIME);
+    signal_parent("stop", SIGTERM, CROWD_POLLS, STOP_TIME, 0);
 }
 END_TEST
 
