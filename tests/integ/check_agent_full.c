@@ -199,7 +199,7 @@ START_TEST(a_full_disk_takes_nothing_over_and_is_told_once)
 }
 END_TEST
 
-START_TEST(an_acknowledgement_waits_for_room)
+static void acknowledge_on_a_full_disk(void)
 {
     start("");
     subscribe();
@@ -208,6 +208,11 @@ START_TEST(an_acknowledgement_waits_for_room)
     script_expect(server);
     fill_disk();
     local_send(app, "{\"ack\":\"id1\"}");
+}
+
+START_TEST(an_acknowledgement_waits_for_room)
+{
+    acknowledge_on_a_full_disk();
     ck_assert_ptr_null(local_try(app, QUIET_MS));
     check_trouble();
     empty_disk();
@@ -223,13 +228,7 @@ END_TEST
 
 START_TEST(an_acknowledgement_that_was_not_told_may_come_again)
 {
-    start("");
-    subscribe();
-    script_batch(server, "e-1", script_message("id1", "orders", "1"));
-    expect_message("id1", "1");
-    script_expect(server);
-    fill_disk();
-    local_send(app, "{\"ack\":\"id1\"}");
+    acknowledge_on_a_full_disk();
     wait_until(logged("inbox cannot be used") == 1, BACK_MS);
     agent_kill(a);
     local_close(app);

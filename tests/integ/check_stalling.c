@@ -113,6 +113,20 @@ START_TEST(slow_requests_have_the_time_of_mod_reqtimeout)
 }
 END_TEST
 
+/* Their time is up: they are told so, or just closed. */
+static void expect_all_ended(void)
+{
+    int i;
+
+    for (i = 0; i < STALLED; i++) {
+        http_answer *answer = http_try(stalled[i], 8000);
+
+        ck_assert(answer == NULL || answer->status == 408);
+        ck_assert_int_eq(http_closed(stalled[i], 8000), 1);
+    }
+    close_all();
+}
+
 START_TEST(stalled_bodies_delay_nobody)
 {
     httpd *server = start(FEW_THREADS "Timeout 2\n");
@@ -130,13 +144,7 @@ START_TEST(stalled_bodies_delay_nobody)
                          http_auth("backend")));
     }
     expect_no_delay(server, held);
-    for (i = 0; i < STALLED; i++) {
-        http_answer *answer = http_try(stalled[i], 8000);
-
-        ck_assert(answer == NULL || answer->status == 408);
-        ck_assert_int_eq(http_closed(stalled[i], 8000), 1);
-    }
-    close_all();
+    expect_all_ended();
     http_close(held);
     httpd_end(server);
 }
@@ -161,13 +169,7 @@ START_TEST(stalled_bodies_of_new_connections_delay_nobody)
         http_send(stalled[i], support_text("%s%s", head, bodies[_i / 2]));
     }
     expect_no_delay(server, held);
-    for (i = 0; i < STALLED; i++) {
-        http_answer *answer = http_try(stalled[i], 8000);
-
-        ck_assert(answer == NULL || answer->status == 408);
-        ck_assert_int_eq(http_closed(stalled[i], 8000), 1);
-    }
-    close_all();
+    expect_all_ended();
     http_close(held);
     httpd_end(server);
 }
