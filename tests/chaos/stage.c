@@ -48,6 +48,7 @@ pid_t stage_start(stage *s, void (*play)(stage *s, int number), int number)
     if (pid == 0) {
         setsid();
         reaper_group(getpid());
+        reaper_leave();
         signal(SIGPIPE, SIG_IGN);
         play(s, number);
         _exit(0);

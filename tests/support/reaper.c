@@ -281,6 +281,20 @@ void reaper_group(pid_t group)
     say_group("group", group);
 }
 
+static void let_go(int *descriptor)
+{
+    if (*descriptor >= 0)
+        close(*descriptor);
+    *descriptor = -1;
+}
+
+void reaper_leave(void)
+{
+    let_go(&pipe_to_reaper);
+    let_go(&lifeline[0]);
+    let_go(&lifeline[1]);
+}
+
 static void remember_segments(pid_t pid)
 {
     each_segment(pid, reaper_directory);

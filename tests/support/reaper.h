@@ -21,6 +21,10 @@ void reaper_group(pid_t group);
 /** The leader has ended; if no other of the group is left, forget it. */
 void reaper_group_done(pid_t group);
 
+/** In a process that a test has forked and that does not exec, once its group is
+ *  known: the test's end is seen only when all others have let go.           */
+void reaper_leave(void);
+
 /** Remove this directory, and all below, or this file, at the end. */
 void reaper_directory(const char *path);
 
