@@ -206,6 +206,14 @@ int agent_log_count(const agent *a, const char *text)
 
 /* ---- a local application ------------------------------------------------- */
 
+/* An agent that does not read any more ends the test, not the time of all. */
+static void limit_sending(int fd)
+{
+    struct timeval limit = { .tv_sec = process_scale(LINE_MS) / 1000 };
+
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
 local_app *local_open_early(const agent *a)
 {
     local_app *app = calloc(1, sizeof *app);
@@ -213,6 +221,7 @@ local_app *local_open_early(const agent *a)
     app->fd = try_connect(agent_socket(a));
     if (app->fd < 0)
         ck_abort_msg("cannot connect to the agent: %s", strerror(errno));
+    limit_sending(app->fd);
     return app;
 }
 
@@ -255,8 +264,18 @@ void local_send_bytes(local_app *app, const char *data, size_t len)
 
 void local_send(local_app *app, const char *line)
 {
-    local_send_bytes(app, line, strlen(line));
-    local_send_bytes(app, "\n", 1);
+    local_send_often(app, line, 1);
+}
+
+void local_send_often(local_app *app, const char *line, int count)
+{
+    size_t len = strlen(line), i;
+    char *all = malloc(count * (len + 1) + 1);
+
+    for (i = 0; i < (size_t)count; i++)
+        sprintf(all + i * (len + 1), "%s\n", line);
+    local_send_bytes(app, all, count * (len + 1));
+    free(all);
 }
 
 /* 1: bytes came; 0: the deadline passed or the agent closed. */

@@ -59,6 +59,8 @@ int local_socket(const local_app *app);
 
 /** Send a line; the newline is added. */
 void local_send(local_app *app, const char *line);
+/** In one piece: many small ones soon fill a socket that nobody reads. */
+void local_send_often(local_app *app, const char *line, int count);
 void local_send_bytes(local_app *app, const char *data, size_t len);
 
 /** Next line within 20 seconds, without newline; lives until the next read. */
