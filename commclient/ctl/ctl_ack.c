@@ -3,32 +3,10 @@
  */
 #include "cc_compat.h"
 #include "ctl_ask.h"
+#include "ctl_options.h"
 
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int read_options(int argc, char **argv, ctl_where *where, int *out_help)
-{
-    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
-                                           { "socket", required_argument, NULL, 's' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
-    int c;
-
-    *out_help = 0;
-    while ((c = getopt_long(argc, argv, "c:s:h", known, NULL)) != -1) {
-        if (c == 'c')
-            where->config = optarg;
-        else if (c == 's')
-            where->socket = optarg;
-        else if (c == 'h')
-            *out_help = 1;
-        else
-            return 0;
-    }
-    return *out_help || optind < argc;
-}
 
 static int acknowledge(ctl_connection *connection, const char *id)
 {
@@ -50,13 +28,16 @@ static int acknowledge(ctl_connection *connection, const char *id)
 static int run(const ctl_verb *verb, int argc, char **argv)
 {
     ctl_where where = { NULL, NULL };
+    const ctl_option known[] = { CTL_TEXT("config", 'c', &where.config),
+                                 CTL_TEXT("socket", 's', &where.socket),
+                                 CTL_OPTIONS_END };
     ctl_connection connection;
-    int i, help, rv, result = CTL_OK;
+    int i, rv, result;
 
-    if (!read_options(argc, argv, &where, &help))
+    if (!ctl_options_read(verb, argc, argv, known, NULL, &result))
+        return result;
+    if (optind == argc)
         return ctl_print_usage(verb);
-    if (help)
-        return ctl_print_help(verb);
     result = ctl_ask_connect(&where, &connection);
     if (result != CTL_OK)
         return result;

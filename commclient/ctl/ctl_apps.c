@@ -3,10 +3,10 @@
  */
 #include "cc_compat.h"
 #include "ctl_ask.h"
+#include "ctl_options.h"
 #include "ctl_screen.h"
 #include "ctl_text.h"
 
-#include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,24 +106,14 @@ static int show(const ctl_where *where, int as_json)
 
 static int run(const ctl_verb *verb, int argc, char **argv)
 {
-    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
-                                           { "socket", required_argument, NULL, 's' },
-                                           { "json", no_argument, NULL, 'j' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
     ctl_where where = { NULL, NULL };
-    int c, as_json = 0;
+    int as_json = 0, rv;
+    const ctl_option known[] = { CTL_TEXT("config", 'c', &where.config),
+                                 CTL_TEXT("socket", 's', &where.socket),
+                                 CTL_FLAG("json", 'j', &as_json), CTL_OPTIONS_END };
 
-    while ((c = getopt_long(argc, argv, "c:s:jh", known, NULL)) != -1) {
-        if (c == 'c')
-            where.config = optarg;
-        else if (c == 's')
-            where.socket = optarg;
-        else if (c == 'j')
-            as_json = 1;
-        else
-            return c == 'h' ? ctl_print_help(verb) : ctl_print_usage(verb);
-    }
+    if (!ctl_options_read(verb, argc, argv, known, NULL, &rv))
+        return rv;
     if (optind != argc)
         return ctl_print_usage(verb);
     setlocale(LC_CTYPE, "");

@@ -5,10 +5,10 @@
 #include "cc_compat.h"
 #include "ctl.h"
 #include "ctl_check.h"
+#include "ctl_options.h"
 #include "cc_paths.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,22 +97,16 @@ static int check(const char *file)
 
 static int run(const ctl_verb *verb, int argc, char **argv)
 {
-    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
-    char *file = NULL;
-    int c, rv;
+    const char *config = NULL;
+    const ctl_option known[] = { CTL_TEXT("config", 'c', &config), CTL_OPTIONS_END };
+    char *file;
+    int rv;
 
-    while ((c = getopt_long(argc, argv, "c:h", known, NULL)) != -1) {
-        if (c != 'c')
-            return c == 'h' ? ctl_print_help(verb) : ctl_print_usage(verb);
-        free(file);
-        file = cc_copy(optarg);
-    }
+    if (!ctl_options_read(verb, argc, argv, known, NULL, &rv))
+        return rv;
     if (optind != argc)
         return ctl_print_usage(verb);
-    if (file == NULL)
-        file = cc_paths_config();
+    file = config != NULL ? cc_copy(config) : cc_paths_config();
     if (file == NULL) {
         ctl_complain("there is no home directory: say --config FILE");
         return CTL_CONFIG;

@@ -4,13 +4,13 @@
  */
 #include "cc_compat.h"
 #include "ctl_ask.h"
+#include "ctl_options.h"
 #include "ctl_screen.h"
 #include "ctl_text.h"
 #include "cc_json.h"
 #include "cc_name.h"
 #include "cc_time.h"
 
-#include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,6 @@ typedef struct options {
     const char *app;    /* NULL: any                                            */
     int all;
     int as_json;
-    int help;
 } options;
 
 /* ---- asking -------------------------------------------------------------- */
@@ -229,50 +228,24 @@ static const struct action *find_action(const char *name)
     return NULL;
 }
 
-static int read_option(int c, options *out)
+static int read_options(const ctl_verb *verb, int argc, char **argv, options *out,
+                        int *out_status)
 {
-    switch (c) {
-    case 'a':
-        out->app = optarg;
-        return 1;
-    case 'A':
-        out->all = 1;
-        return 1;
-    case 'c':
-        out->where.config = optarg;
-        return 1;
-    case 's':
-        out->where.socket = optarg;
-        return 1;
-    case 'j':
-        out->as_json = 1;
-        return 1;
-    case 'h':
-        out->help = 1;
-        return 1;
-    default:
+    const ctl_option known[] = { CTL_TEXT("app", 'a', &out->app),
+                                 CTL_FLAG("all", 0, &out->all),
+                                 CTL_TEXT("config", 'c', &out->where.config),
+                                 CTL_TEXT("socket", 's', &out->where.socket),
+                                 CTL_FLAG("json", 'j', &out->as_json),
+                                 CTL_OPTIONS_END };
+
+    if (!ctl_options_read(verb, argc, argv, known, NULL, out_status))
         return 0;
-    }
-}
-
-static int read_options(int argc, char **argv, options *out)
-{
-    static const struct option known[] = { { "app", required_argument, NULL, 'a' },
-                                           { "all", no_argument, NULL, 'A' },
-                                           { "config", required_argument, NULL, 'c' },
-                                           { "socket", required_argument, NULL, 's' },
-                                           { "json", no_argument, NULL, 'j' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
-    int c;
-
-    while ((c = getopt_long(argc, argv, "a:c:s:jh", known, NULL)) != -1) {
-        if (!read_option(c, out))
-            return 0;
-    }
     out->action = optind < argc ? argv[optind++] : "list";
     out->id = optind < argc ? argv[optind++] : NULL;
-    return optind == argc;
+    if (optind == argc)
+        return 1;
+    *out_status = ctl_print_usage(verb);
+    return 0;
 }
 
 /* Does what was given fit together? */
@@ -305,12 +278,11 @@ static int run(const ctl_verb *verb, int argc, char **argv)
 {
     const struct action *action;
     options given;
+    int rv;
 
     memset(&given, 0, sizeof(given));
-    if (!read_options(argc, argv, &given))
-        return ctl_print_usage(verb);
-    if (given.help)
-        return ctl_print_help(verb);
+    if (!read_options(verb, argc, argv, &given, &rv))
+        return rv;
     action = find_action(given.action);
     if (!is_sound(action, &given))
         return ctl_print_usage(verb);

@@ -5,13 +5,12 @@
  * it is the application.
  */
 #include "cc_compat.h"
-#include "ctl.h"
+#include "ctl_options.h"
 #include "cc_json.h"
 #include "cc_name.h"
 #include "cc_utf8.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,17 +20,15 @@
 #define POLL_STEP 1000  /* ms between two looks whether to stop             */
 #define ACK_WAIT  10000 /* ms for the last acknowledgements                 */
 
-typedef enum { SHOW_LINE, SHOW_DATA, SHOW_JSON } show_kind;
-
 typedef struct options {
     const char *config;
     const char *socket;
     const char *app;
-    show_kind show;
     unsigned long count; /* messages to show; 0: no end                     */
+    int as_json;
+    int only_data;
     int take;
     int no_ack;
-    int help;
 } options;
 
 typedef struct listening {
@@ -52,63 +49,52 @@ static void on_signal(int number)
     stopping = 1;
 }
 
-static int read_option(int c, options *out)
+static int read_count(void *baton, const char *argument)
 {
+    options *out = baton;
     char *end;
 
-    switch (c) {
-    case 'c':
-        out->config = optarg;
+    out->count = strtoul(argument, &end, 10);
+    if (out->count > 0 && *end == '\0' && argument[0] != '-')
         return 1;
-    case 's':
-        out->socket = optarg;
-        return 1;
-    case 't':
-        out->take = 1;
-        return 1;
-    case 'k':
-        out->no_ack = 1;
-        return 1;
-    case 'j':
-        out->show = SHOW_JSON;
-        return 1;
-    case 'd':
-        out->show = SHOW_DATA;
-        return 1;
-    case 'n':
-        out->count = strtoul(optarg, &end, 10);
-        return out->count > 0 && *end == '\0' && optarg[0] != '-';
-    case 'h':
-        out->help = 1;
-        return 1;
-    default:
-        return 0;
-    }
+    ctl_complain("--count must be a number from 1, not '%s'", argument);
+    return 0;
 }
 
-static int read_options(int argc, char **argv, options *out)
+/* Do they fit together? */
+static int check_options(const options *given)
 {
-    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
-                                           { "socket", required_argument, NULL, 's' },
-                                           { "take", no_argument, NULL, 't' },
-                                           { "no-ack", no_argument, NULL, 'k' },
-                                           { "json", no_argument, NULL, 'j' },
-                                           { "data", no_argument, NULL, 'd' },
-                                           { "count", required_argument, NULL, 'n' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
-    int c;
+    if (cc_name_check(given->app, strlen(given->app), CC_APP_MAX) != CC_OK)
+        ctl_complain("'%s' is not the name of an application", given->app);
+    else if (given->no_ack && !given->take)
+        ctl_complain("--no-ack needs --take: copies are never acknowledged");
+    else if (given->as_json && given->only_data)
+        ctl_complain("--json or --data can be given, not both");
+    else
+        return CTL_OK;
+    return CTL_USAGE;
+}
 
-    while ((c = getopt_long(argc, argv, "c:s:tjdn:h", known, NULL)) != -1) {
-        if (!read_option(c, out))
-            return 0;
-    }
-    if (out->help)
-        return 1;
-    if (optind + 1 != argc)
+static int read_options(const ctl_verb *verb, int argc, char **argv, options *out,
+                        int *out_status)
+{
+    const ctl_option known[] = {
+        CTL_TEXT("config", 'c', &out->config), CTL_TEXT("socket", 's', &out->socket),
+        CTL_FLAG("take", 0, &out->take),       CTL_FLAG("no-ack", 0, &out->no_ack),
+        CTL_FLAG("json", 'j', &out->as_json),  CTL_FLAG("data", 'd', &out->only_data),
+        CTL_TAKE("count", 'n', read_count),    CTL_OPTIONS_END
+    };
+
+    if (!ctl_options_read(verb, argc, argv, known, out, out_status))
         return 0;
-    out->app = argv[optind];
-    return 1;
+    if (optind + 1 == argc) {
+        out->app = argv[optind];
+        *out_status = check_options(out);
+    }
+    else {
+        *out_status = ctl_print_usage(verb);
+    }
+    return *out_status == CTL_OK;
 }
 
 /* ---- showing --------------------------------------------------------- */
@@ -194,7 +180,7 @@ static void print_data(const listening *l, const message *m)
         print_safely(l, m->data.data, m->data.len);
     else if (!m->base64)
         print_text(l, inner);
-    else if (l->given.show == SHOW_DATA && !l->is_terminal)
+    else if (l->given.only_data && !l->is_terminal)
         print_base64(inner);
     else {
         printf("(binary, %zu bytes in base64) ", inner.len);
@@ -204,11 +190,11 @@ static void print_data(const listening *l, const message *m)
 
 static void print_message(const listening *l, const message *m)
 {
-    if (l->given.show == SHOW_JSON) {
+    if (l->given.as_json) {
         print_safely(l, m->whole.data, m->whole.len);
     }
     else {
-        if (l->given.show == SHOW_LINE) {
+        if (!l->given.only_data) {
             print_safely(l, m->time, strlen(m->time));
             fputs("  ", stdout);
             print_safely(l, m->from, strlen(m->from));
@@ -216,7 +202,7 @@ static void print_message(const listening *l, const message *m)
         }
         print_data(l, m);
     }
-    if (l->given.show != SHOW_DATA || !m->base64 || l->is_terminal)
+    if (!l->given.only_data || !m->base64 || l->is_terminal)
         fputc('\n', stdout);
 }
 
@@ -421,18 +407,8 @@ static int run(const ctl_verb *verb, int argc, char **argv)
     char *socket;
 
     memset(&l, 0, sizeof(l));
-    if (!read_options(argc, argv, &l.given))
-        return ctl_print_usage(verb);
-    if (l.given.help)
-        return ctl_print_help(verb);
-    if (cc_name_check(l.given.app, strlen(l.given.app), CC_APP_MAX) != CC_OK) {
-        ctl_complain("'%s' is not the name of an application", l.given.app);
-        return CTL_USAGE;
-    }
-    if (l.given.no_ack && !l.given.take) {
-        ctl_complain("--no-ack needs --take: copies are never acknowledged");
-        return CTL_USAGE;
-    }
+    if (!read_options(verb, argc, argv, &l.given, &l.status))
+        return l.status;
     socket = ctl_find_socket(l.given.socket, l.given.config);
     if (socket == NULL)
         return CTL_CONFIG;

@@ -2,55 +2,36 @@
  * ctl_run.c - "commclient run": the agent itself.
  */
 #include "cc_compat.h"
-#include "ctl.h"
+#include "ctl_options.h"
 #include "cc_agent.h"
 #include "cc_config.h"
 #include "cc_log.h"
 #include "cc_paths.h"
 
-#include <getopt.h>
 #include <stdlib.h>
 
 typedef struct options {
     const char *config;
     const char *socket;
     const char *inbox;
-    int help;
     int verbose;
 } options;
 
-static int read_options(int argc, char **argv, options *out)
+static int read_options(const ctl_verb *verb, int argc, char **argv, options *out,
+                        int *out_status)
 {
-    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
-                                           { "socket", required_argument, NULL, 's' },
-                                           { "inbox", required_argument, NULL, 'i' },
-                                           { "verbose", no_argument, NULL, 'v' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
-    int c;
+    const ctl_option known[] = { CTL_TEXT("config", 'c', &out->config),
+                                 CTL_TEXT("socket", 's', &out->socket),
+                                 CTL_TEXT("inbox", 'i', &out->inbox),
+                                 CTL_FLAG("verbose", 'v', &out->verbose),
+                                 CTL_OPTIONS_END };
 
-    while ((c = getopt_long(argc, argv, "c:s:i:vh", known, NULL)) != -1) {
-        switch (c) {
-        case 'c':
-            out->config = optarg;
-            break;
-        case 's':
-            out->socket = optarg;
-            break;
-        case 'i':
-            out->inbox = optarg;
-            break;
-        case 'v':
-            out->verbose = 1;
-            break;
-        case 'h':
-            out->help = 1;
-            break;
-        default:
-            return 0;
-        }
-    }
-    return optind == argc;
+    if (!ctl_options_read(verb, argc, argv, known, NULL, out_status))
+        return 0;
+    if (optind == argc)
+        return 1;
+    *out_status = ctl_print_usage(verb);
+    return 0;
 }
 
 /* Returns 1 when there is a value. */
@@ -92,15 +73,14 @@ static cc_status run_agent(const cc_config *config, char **out_error)
 
 static int run(const ctl_verb *verb, int argc, char **argv)
 {
-    options given = { NULL, NULL, NULL, 0, 0 };
+    options given = { NULL, NULL, NULL, 0 };
     cc_config *config = NULL;
     char *error = NULL, *file;
     cc_status status = CC_BAD_CONFIG;
+    int rv;
 
-    if (!read_options(argc, argv, &given))
-        return ctl_print_usage(verb);
-    if (given.help)
-        return ctl_print_help(verb);
+    if (!read_options(verb, argc, argv, &given, &rv))
+        return rv;
     if (given.verbose)
         cc_log_level_set(CC_LOG_DEBUG);
     file = given.config != NULL ? cc_copy(given.config) : cc_paths_config();

@@ -5,7 +5,7 @@
  * it is; what of it is text or JSON is for type, and the server, to say.
  */
 #include "cc_compat.h"
-#include "ctl.h"
+#include "ctl_options.h"
 #include "cc_base64.h"
 #include "cc_json.h"
 #include "cc_publication.h"
@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +33,7 @@ typedef struct options {
     int to_count;
     long ttl; /* s; -1: not given                                            */
     long timeout;
-    int all, receipt, wait, help;
+    int all, receipt, wait;
 } options;
 
 typedef struct answer {
@@ -54,120 +53,43 @@ static int complain_usage(const char *what, const char *value)
     return 0;
 }
 
-static int read_seconds(const char *name, long low, long high, long *out)
+static int read_seconds(const char *name, const char *argument, long low, long high,
+                        long *out)
 {
     char *end;
 
     errno = 0;
-    *out = strtol(optarg, &end, 10);
-    if (*optarg >= '0' && *optarg <= '9' && *end == '\0' && errno == 0 && *out >= low
+    *out = strtol(argument, &end, 10);
+    if (*argument >= '0' && *argument <= '9' && *end == '\0' && errno == 0 && *out >= low
         && *out <= high)
         return 1;
     ctl_complain("--%s must be a number of seconds from %ld to %ld, not '%s'", name, low,
-                 high, optarg);
+                 high, argument);
     return 0;
 }
 
-static int add_receiver(options *o, const char *client)
+static int read_ttl(void *baton, const char *argument)
 {
+    options *o = baton;
+
+    return read_seconds("ttl", argument, 0, CC_TTL_MAX, &o->ttl);
+}
+
+static int read_timeout(void *baton, const char *argument)
+{
+    options *o = baton;
+
+    return read_seconds("timeout", argument, 1, TIMEOUT_MAX, &o->timeout);
+}
+
+static int add_receiver(void *baton, const char *client)
+{
+    options *o = baton;
+
     if (o->to_count == CC_RECEIVER_MAX)
         return complain_usage("at most 100 clients can be given; one too many is",
                               client);
     o->to[o->to_count++] = client;
-    return 1;
-}
-
-/* An option that takes a text; NULL: another one. */
-static const char **text_option(options *o, int c)
-{
-    switch (c) {
-    case 'c':
-        return &o->config;
-    case 's':
-        return &o->socket;
-    case 'a':
-        return &o->app;
-    case 'g':
-        return &o->group;
-    case 'y':
-        return &o->type;
-    case 'p':
-        return &o->topic;
-    case 'u':
-        return &o->urgency;
-    case 'S':
-        return &o->server;
-    case 'd':
-        return &o->data;
-    case 'f':
-        return &o->file;
-    default:
-        return NULL;
-    }
-}
-
-static int read_option(options *o, int c)
-{
-    const char **text = text_option(o, c);
-
-    if (text != NULL) {
-        *text = optarg;
-        return 1;
-    }
-    switch (c) {
-    case 't':
-        return add_receiver(o, optarg);
-    case 'A':
-        o->all = 1;
-        return 1;
-    case 'l':
-        return read_seconds("ttl", 0, CC_TTL_MAX, &o->ttl);
-    case 'T':
-        return read_seconds("timeout", 1, TIMEOUT_MAX, &o->timeout);
-    case 'r':
-        o->receipt = 1;
-        return 1;
-    case 'w':
-        o->wait = 1;
-        return 1;
-    case 'h':
-        o->help = 1;
-        return 1;
-    default:
-        return 0;
-    }
-}
-
-static int read_options(int argc, char **argv, options *o)
-{
-    static const struct option known[] = { { "app", required_argument, NULL, 'a' },
-                                           { "to", required_argument, NULL, 't' },
-                                           { "group", required_argument, NULL, 'g' },
-                                           { "all", no_argument, NULL, 'A' },
-                                           { "type", required_argument, NULL, 'y' },
-                                           { "ttl", required_argument, NULL, 'l' },
-                                           { "topic", required_argument, NULL, 'p' },
-                                           { "urgency", required_argument, NULL, 'u' },
-                                           { "receipt", no_argument, NULL, 'r' },
-                                           { "server", required_argument, NULL, 'S' },
-                                           { "data", required_argument, NULL, 'd' },
-                                           { "file", required_argument, NULL, 'f' },
-                                           { "wait", no_argument, NULL, 'w' },
-                                           { "timeout", required_argument, NULL, 'T' },
-                                           { "config", required_argument, NULL, 'c' },
-                                           { "socket", required_argument, NULL, 's' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
-    int c;
-
-    while ((c = getopt_long(argc, argv, "d:f:wc:s:h", known, NULL)) != -1) {
-        if (!read_option(o, c))
-            return 0;
-    }
-    while (optind < argc) {
-        if (!add_receiver(o, argv[optind++]))
-            return 0;
-    }
     return 1;
 }
 
@@ -209,6 +131,37 @@ static int check_options(const options *o)
             return complain_usage("is not UTF-8:", o->to[i]);
     }
     return 1;
+}
+
+static int read_options(const ctl_verb *verb, int argc, char **argv, options *o,
+                        int *out_status)
+{
+    const ctl_option known[] = { CTL_TEXT("app", 0, &o->app),
+                                 CTL_TAKE("to", 0, add_receiver),
+                                 CTL_TEXT("group", 0, &o->group),
+                                 CTL_FLAG("all", 0, &o->all),
+                                 CTL_TEXT("type", 0, &o->type),
+                                 CTL_TAKE("ttl", 0, read_ttl),
+                                 CTL_TEXT("topic", 0, &o->topic),
+                                 CTL_TEXT("urgency", 0, &o->urgency),
+                                 CTL_FLAG("receipt", 0, &o->receipt),
+                                 CTL_TEXT("server", 0, &o->server),
+                                 CTL_TEXT("data", 'd', &o->data),
+                                 CTL_TEXT("file", 'f', &o->file),
+                                 CTL_FLAG("wait", 'w', &o->wait),
+                                 CTL_TAKE("timeout", 0, read_timeout),
+                                 CTL_TEXT("config", 'c', &o->config),
+                                 CTL_TEXT("socket", 's', &o->socket),
+                                 CTL_OPTIONS_END };
+
+    if (!ctl_options_read(verb, argc, argv, known, o, out_status))
+        return 0;
+    while (optind < argc && add_receiver(o, argv[optind]))
+        optind++;
+    if (optind == argc && check_options(o))
+        return 1;
+    *out_status = ctl_print_usage(verb);
+    return 0;
 }
 
 /* ---- the message ------------------------------------------------------- */
@@ -484,12 +437,8 @@ static int run(const ctl_verb *verb, int argc, char **argv)
     memset(&o, 0, sizeof(o));
     o.ttl = -1;
     o.timeout = TIMEOUT_DEFAULT;
-    if (!read_options(argc, argv, &o))
-        return ctl_print_usage(verb);
-    if (o.help)
-        return ctl_print_help(verb);
-    if (!check_options(&o))
-        return ctl_print_usage(verb);
+    if (!read_options(verb, argc, argv, &o, &status))
+        return status;
     socket = ctl_find_socket(o.socket, o.config);
     if (socket == NULL)
         return CTL_CONFIG;

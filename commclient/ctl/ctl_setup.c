@@ -7,7 +7,7 @@
  * first, so that no configuration names a file that is not there.
  */
 #include "cc_compat.h"
-#include "ctl.h"
+#include "ctl_options.h"
 #include "ctl_place.h"
 #include "ctl_probe.h"
 #include "ctl_prompt.h"
@@ -19,7 +19,6 @@
 #include "cc_time.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +37,6 @@ typedef struct options {
     int is_token;
     int force;
     int no_check;
-    int help;
 } options;
 
 /* One setup on its way. */
@@ -56,61 +54,29 @@ typedef struct setup {
 
 /* ---- options --------------------------------------------------------- */
 
-static const struct option known[] = {
-    { "user", required_argument, NULL, 'u' },
-    { "password-file", required_argument, NULL, 'p' },
-    { "token", no_argument, NULL, 't' },
-    { "device", required_argument, NULL, 'd' },
-    { "ca", required_argument, NULL, 'a' },
-    { "proxy", required_argument, NULL, 'x' },
-    { "publish", required_argument, NULL, 'b' },
-    { "config", required_argument, NULL, 'c' },
-    { "force", no_argument, NULL, 'f' },
-    { "no-check", no_argument, NULL, 'n' },
-    { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 },
-};
-
-static int read_option(int c, options *out)
+static int read_options(const ctl_verb *verb, int argc, char **argv, options *out,
+                        int *out_status)
 {
-    const struct {
-        int c;
-        const char **text;
-        int *flag;
-    } targets[] = { { 'u', &out->user, NULL },     { 'p', &out->secret_file, NULL },
-                    { 't', NULL, &out->is_token }, { 'd', &out->device, NULL },
-                    { 'a', &out->ca, NULL },       { 'x', &out->proxy, NULL },
-                    { 'b', &out->publish, NULL },  { 'c', &out->config, NULL },
-                    { 'f', NULL, &out->force },    { 'n', NULL, &out->no_check },
-                    { 'h', NULL, &out->help } };
-    size_t i;
+    const ctl_option known[] = { CTL_TEXT("user", 'u', &out->user),
+                                 CTL_TEXT("password-file", 'p', &out->secret_file),
+                                 CTL_FLAG("token", 't', &out->is_token),
+                                 CTL_TEXT("device", 'd', &out->device),
+                                 CTL_TEXT("ca", 'a', &out->ca),
+                                 CTL_TEXT("proxy", 'x', &out->proxy),
+                                 CTL_TEXT("publish", 'b', &out->publish),
+                                 CTL_TEXT("config", 'c', &out->config),
+                                 CTL_FLAG("force", 'f', &out->force),
+                                 CTL_FLAG("no-check", 'n', &out->no_check),
+                                 CTL_OPTIONS_END };
 
-    for (i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
-        if (targets[i].c != c)
-            continue;
-        if (targets[i].text != NULL)
-            *targets[i].text = optarg;
-        else
-            *targets[i].flag = 1;
-        return 1;
-    }
-    return 0;
-}
-
-static int read_options(int argc, char **argv, options *out)
-{
-    int c;
-
-    while ((c = getopt_long(argc, argv, "u:p:td:a:x:b:c:fnh", known, NULL)) != -1) {
-        if (!read_option(c, out))
-            return 0;
-    }
-    if (out->help)
-        return 1;
-    if (optind + 1 != argc || (out->is_token && out->user != NULL))
+    if (!ctl_options_read(verb, argc, argv, known, NULL, out_status))
         return 0;
-    out->url = argv[optind];
-    return 1;
+    if (optind + 1 == argc && !(out->is_token && out->user != NULL)) {
+        out->url = argv[optind];
+        return 1;
+    }
+    *out_status = ctl_print_usage(verb);
+    return 0;
 }
 
 /* ---- who, and the secret --------------------------------------------- */
@@ -523,10 +489,8 @@ static int run(const ctl_verb *verb, int argc, char **argv)
     int rv;
 
     memset(&s, 0, sizeof(s));
-    if (!read_options(argc, argv, &s.given))
-        return ctl_print_usage(verb);
-    if (s.given.help)
-        return ctl_print_help(verb);
+    if (!read_options(verb, argc, argv, &s.given, &rv))
+        return rv;
     umask(077);
     ctl_report_init(&s.report);
     rv = set_up(&s);

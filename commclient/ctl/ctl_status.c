@@ -3,14 +3,13 @@
  * time.
  */
 #include "cc_compat.h"
-#include "ctl.h"
+#include "ctl_options.h"
 #include "ctl_screen.h"
 #include "ctl_status_ask.h"
 #include "ctl_status_view.h"
 #include "ctl_text.h"
 #include "cc_time.h"
 
-#include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,53 +212,32 @@ typedef struct options {
     const char *socket;
     int as_json;
     int watch;
-    int help;
 } options;
 
-static int read_options(int argc, char **argv, options *out)
+static int read_options(const ctl_verb *verb, int argc, char **argv, options *out,
+                        int *out_status)
 {
-    static const struct option known[] = { { "config", required_argument, NULL, 'c' },
-                                           { "socket", required_argument, NULL, 's' },
-                                           { "json", no_argument, NULL, 'j' },
-                                           { "watch", no_argument, NULL, 'w' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
-    int c;
+    const ctl_option known[] = { CTL_TEXT("config", 'c', &out->config),
+                                 CTL_TEXT("socket", 's', &out->socket),
+                                 CTL_FLAG("json", 'j', &out->as_json),
+                                 CTL_FLAG("watch", 'w', &out->watch), CTL_OPTIONS_END };
 
-    while ((c = getopt_long(argc, argv, "c:s:jwh", known, NULL)) != -1) {
-        switch (c) {
-        case 'c':
-            out->config = optarg;
-            break;
-        case 's':
-            out->socket = optarg;
-            break;
-        case 'j':
-            out->as_json = 1;
-            break;
-        case 'w':
-            out->watch = 1;
-            break;
-        case 'h':
-            out->help = 1;
-            break;
-        default:
-            return 0;
-        }
-    }
-    return optind == argc;
+    if (!ctl_options_read(verb, argc, argv, known, NULL, out_status))
+        return 0;
+    if (optind == argc)
+        return 1;
+    *out_status = ctl_print_usage(verb);
+    return 0;
 }
 
 static int run(const ctl_verb *verb, int argc, char **argv)
 {
-    options given = { NULL, NULL, 0, 0, 0 };
+    options given = { NULL, NULL, 0, 0 };
     char *socket;
     int rv;
 
-    if (!read_options(argc, argv, &given))
-        return ctl_print_usage(verb);
-    if (given.help)
-        return ctl_print_help(verb);
+    if (!read_options(verb, argc, argv, &given, &rv))
+        return rv;
     if (given.watch && !given.as_json && !isatty(STDOUT_FILENO)) {
         ctl_complain("--watch needs a terminal: with --json it prints a line for each"
                      " change");

@@ -67,7 +67,8 @@ static void expect_text(const char *text)
 
 START_TEST(help_and_version_are_there)
 {
-    static const char *const verbs[] = { "run", "listen", "status", "check", "setup" };
+    static const char *const verbs[] = { "run",  "listen", "status", "check", "setup",
+                                         "dead", "apps",   "ack",    "send" };
     size_t i;
 
     ck_assert_int_eq(run("--version", NULL), 0);
@@ -89,12 +90,21 @@ START_TEST(wrong_usage_ends_with_2)
     ck_assert_int_eq(run("listen", NULL), 2);
     ck_assert_int_eq(run("listen", "a", "b", NULL), 2);
     ck_assert_int_eq(run("listen", "--count", "0", "a", NULL), 2);
+    expect_text("commclient: --count must be a number from 1, not '0'");
+    ck_assert_int_eq(run("listen", "orders", "--json", "--data", NULL), 2);
+    expect_text("--json or --data can be given, not both");
     ck_assert_int_eq(run("listen", "a/b", NULL), 2);
     expect_text("is not the name of an application");
     ck_assert_int_eq(run("listen", "orders", "--no-ack", NULL), 2);
     expect_text("--no-ack needs --take");
     ck_assert_int_eq(run("status", "x", NULL), 2);
     ck_assert_int_eq(run("run", "--nonsense", NULL), 2);
+    expect_text("commclient: unrecognized option '--nonsense'");
+    expect_text("usage: commclient run");
+    ck_assert_int_eq(run("dead", "--app", NULL), 2);
+    expect_text("commclient: option '--app' requires an argument");
+    ck_assert_int_eq(run("status", "-sx", "--js", "--watc", "--help", NULL), 0);
+    expect_text("usage: commclient status");
 }
 END_TEST
 
