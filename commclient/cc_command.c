@@ -241,20 +241,15 @@ static const struct member {
     { "delay", read_delay },         { "dead", read_dead },
 };
 
-static void read_member(reading *r, cc_slice raw)
+static void read_member(reading *r, cc_slice name)
 {
-    char name[16];
-    size_t i;
+    int i = cc_json_find(name, members, sizeof(members) / sizeof(members[0]),
+                         sizeof(members[0]));
 
-    if (cc_json_decode(raw, name, sizeof(name)) == CC_OK) {
-        for (i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-            if (strcmp(name, members[i].name) == 0) {
-                members[i].read(r);
-                return;
-            }
-        }
-    }
-    cc_json_skip(&r->json, NULL, NULL);
+    if (i >= 0)
+        members[i].read(r);
+    else
+        cc_json_skip(&r->json, NULL, NULL);
 }
 
 cc_command_error cc_command_parse(const char *data, size_t len, cc_command *out_command)

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define NAME_BYTES 32 /* of the longest name in a table, its end included     */
+
 /* What a byte within a string may be: 0 plain ASCII, else look closer. */
 enum { PLAIN, QUOTE, ESCAPE, CONTROL, MULTIBYTE };
 
@@ -418,4 +420,19 @@ cc_status cc_json_decode(cc_slice raw, char *out, size_t size)
         return CC_TOO_LARGE;
     out[n] = '\0';
     return CC_OK;
+}
+
+int cc_json_find(cc_slice raw, const void *rows, size_t count, size_t size)
+{
+    const char *row = rows;
+    char name[NAME_BYTES];
+    size_t i;
+
+    if (cc_json_decode(raw, name, sizeof(name)) != CC_OK)
+        return -1;
+    for (i = 0; i < count; i++, row += size) {
+        if (strcmp(name, *(const char *const *)row) == 0)
+            return (int)i;
+    }
+    return -1;
 }

@@ -61,6 +61,12 @@ cc_status cc_json_skip(cc_json *json, cc_slice *out_value, unsigned *out_depth);
 /** CC_OK when nothing but blanks is left and nothing was wrong. */
 cc_status cc_json_finish(cc_json *json);
 
+/** Look for a name in a table, each row of which begins with a `const char *`.
+ *  @param raw    as cc_json_next_member gives it
+ *  @param size   of a row, bytes
+ *  @return the index of the row; -1: it is in none. */
+int cc_json_find(cc_slice raw, const void *rows, size_t count, size_t size);
+
 /** Decode a raw string into `out` and end it with NUL.
  *  @return CC_OK; CC_TOO_LARGE; CC_MALFORMED: it has a NUL or a lone
  *          surrogate, which no name has. */

@@ -4,10 +4,14 @@
 # way round.
 . "$(dirname "$0")/lib.sh"
 
-for file in $(grep -lE '\{ "[a-z-]+", (no|required|optional)_argument' \
-    commclient/*.c commclient/ctl/*.c mod_commserver/writer/*.c 2>/dev/null); do
-    taken=$(grep -oE '\{ "[a-z-]+", (no|required|optional)_argument' "$file" |
-        sed -E 's/.*"([a-z-]+)".*/\1/')
+# For getopt_long, or in the table of a verb, which --help is added to.
+option='(\{ "[a-z-]+", (no|required|optional)_argument|CTL_(TEXT|FLAG|TAKE)\("[a-z-]+")'
+
+for file in $(grep -lE "$option" commclient/*.c commclient/ctl/*.c \
+    mod_commserver/writer/*.c 2>/dev/null | grep -vx commclient/ctl/ctl_options.c); do
+    taken=$(grep -oE "$option" "$file" | sed -E 's/[^"]*"([a-z-]+)".*/\1/')
+    grep -q 'ctl_options_read' "$file" && taken="$taken
+help"
     # Lines of help: "  -c, --config FILE  ..." or "  --app APP  ...".
     told=$(grep -oE ' {2,}(-[a-zA-Z], )?--[a-z-]+' "$file" | sed -E 's/.*--//')
     for name in $taken; do
