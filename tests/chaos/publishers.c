@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAUSE_MS 60 /* at most, between two messages                  */
+#define PAUSE_MS 60   /* at most, between two messages                */
+#define AGAIN_MS 1500 /* at most, until the same is asked again       */
 
 static int is_over(const stage *s)
 {
@@ -65,32 +66,57 @@ static const char *payload(int publisher, int serial, unsigned *dice)
 
 /* ---- HTTP ---------------------------------------------------------------- */
 
-/* Until there is an answer. A group's message can have reached some when its
- * process died, and is not published again then.                             */
-static void ask_until_answered(stage *s, int publisher, int serial, const char *url,
-                               const char *data, int to_group)
+/* Until it is taken; the body of that answer. NULL: what came is wrong. */
+static const char *ask_until_taken(stage *s, const char *key, const char *url,
+                                   const char *data, int *out_tries)
 {
-    const char *key =
-        support_text("Idempotency-Key: \"%u-%d-%d\"", s->seed, publisher, serial);
     const char *const headers[] = { key, "Content-Type: application/json", NULL };
-    int tries = 0;
 
-    for (;;) {
+    for (*out_tries = 1;; ++*out_tries) {
         web_answer answer = web_ask("backend", url, headers, data);
 
-        tries++;
-        if (answer.status == 201) {
-            board_end(s->board, publisher, serial,
-                      to_group && tries > 1 ? BOARD_UNKNOWN : BOARD_ACCEPTED);
-            return;
-        }
+        if (answer.status == 201)
+            return support_text("%s", answer.body);
         if (answer.status != 0 && answer.status != 503 && answer.status != 409) {
             board_complain(s->board, "publish %s: %d %s", url, answer.status,
                            answer.body);
-            return;
+            return NULL;
         }
         stage_sleep(100);
     }
+}
+
+/* Who asks again with the key is told the same again, whatever has happened. */
+static void ask_again(stage *s, const char *key, const char *url, const char *data,
+                      const char *told, unsigned *dice)
+{
+    char first[1024];
+    const char *second;
+    int tries;
+
+    snprintf(first, sizeof first, "%s", told);
+    stage_sleep((int)stage_dice(dice, AGAIN_MS));
+    second = ask_until_taken(s, key, url, data, &tries);
+    if (second && strcmp(first, second) != 0)
+        board_complain(s->board, "%s: first %s, and then %s", key, first, second);
+}
+
+/* A group's message can have reached some when its process died, and is not
+ * published again then. */
+static void ask_until_answered(stage *s, int publisher, int serial, const char *url,
+                               const char *data, int to_group, unsigned *dice)
+{
+    const char *key =
+        support_text("Idempotency-Key: \"%u-%d-%d\"", s->seed, publisher, serial);
+    int tries;
+    const char *told = ask_until_taken(s, key, url, data, &tries);
+
+    if (!told)
+        return;
+    board_end(s->board, publisher, serial,
+              to_group && tries > 1 ? BOARD_UNKNOWN : BOARD_ACCEPTED);
+    if (stage_dice(dice, 6) == 0)
+        ask_again(s, key, url, data, told, dice);
 }
 
 void publish_by_http(stage *s, int publisher)
@@ -114,7 +140,7 @@ void publish_by_http(stage *s, int publisher)
         if (serial < 0)
             return;
         ask_until_answered(s, publisher, serial, url, payload(publisher, serial, &dice),
-                           to_group);
+                           to_group, &dice);
         stage_sleep((int)stage_dice(&dice, PAUSE_MS));
     }
 }
