@@ -77,7 +77,8 @@ static const char *ask_until_taken(stage *s, const char *key, const char *url,
 
         if (answer.status == 201)
             return support_text("%s", answer.body);
-        if (answer.status != 0 && answer.status != 503 && answer.status != 409) {
+        if (answer.status != 0 && answer.status != 503 && answer.status != 507
+            && answer.status != 409) {
             board_complain(s->board, "publish %s: %d %s", url, answer.status,
                            answer.body);
             return NULL;

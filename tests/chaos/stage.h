@@ -17,9 +17,11 @@ enum { ORDERS, BILLING, APPS };
 enum { BY_HTTP, BY_HTTP_TOO, BY_WRITER, BY_WRITER_TOO, BY_AGENT, BY_AGENT_TOO };
 
 #define AGENTS 2 /* of alice, by polls, and bob, by a stream             */
+
 /* httpd can miss to tell a child that has just begun of a graceful stop, and
- * would wait for it for ever.                                                */
-#define CONFIG "GracefulShutdownTimeout 8\n"
+ * would wait for it for ever. In an hour the keys of an hour would fill the segment,
+ * whose size changes.                                                        */
+#define CONFIG "GracefulShutdownTimeout 8\nCommServerIdempotencyWindow 300\n"
 
 #define READERS (AGENTS * APPS + 1) /* the last is dave's own poller, for both     */
 
