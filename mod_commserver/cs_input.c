@@ -220,6 +220,13 @@ static apr_status_t read_more(cs_input *input, conn_rec *c)
     return rv;
 }
 
+void cs_input_settle(cs_input *input, conn_rec *c)
+{
+    if (!input->drained && !cs_input_pending(input)) {
+        (void)read_more(input, c);
+    }
+}
+
 apr_status_t cs_input_fill_chunked(cs_input *input, conn_rec *c, cs_chunks *chunks,
                                    apr_size_t limit)
 {

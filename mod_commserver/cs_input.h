@@ -46,6 +46,13 @@ int cs_input_pending(const cs_input *input);
 int cs_input_holds(const cs_input *input, apr_off_t len);
 
 /**
+ * Have the filters below let go of what they have given on: httpd's core keeps
+ * the buffer of its last read, 8 KB, until it is asked again. What comes by
+ * that is held as from cs_input_fill(), which also tells if the peer has gone.
+ */
+void cs_input_settle(cs_input *input, conn_rec *c);
+
+/**
  * Read what is there.
  * @return APR_SUCCESS: a whole head is held, or so much that the parser will
  *         refuse it; APR_INCOMPLETE: not yet whole; APR_EAGAIN: nothing is

@@ -53,6 +53,9 @@ static void reclaim_memory(cs_park *park)
 {
     park->trimmed = 1;
     park->lean = 1;
+    if (park->phase == CS_PHASE_WAIT) {
+        cs_input_settle(&park->input, park->c);
+    }
     cs_memory_reclaim(apr_pool_allocator_get(park->c->pool));
 }
 

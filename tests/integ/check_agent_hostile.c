@@ -42,17 +42,6 @@ static void tear_down(void)
 
 /* ---- applications ---------------------------------------------------- */
 
-static long resident_kilobytes(void)
-{
-    FILE *stream = fopen(support_text("/proc/%ld/statm", (long)agent_pid(a)), "re");
-    long pages = 0;
-
-    ck_assert_ptr_nonnull(stream);
-    ck_assert_int_eq(fscanf(stream, "%*s %ld", &pages), 1);
-    fclose(stream);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 static void publish_big(void)
 {
     char *data = malloc(BIG + 3), *message = malloc(BIG + 200);
@@ -78,14 +67,14 @@ START_TEST(long_answers_that_nobody_reads_take_no_memory)
     publish_big();
     local_send(app, "{\"reject\":\"big\"}");
     ck_assert_str_eq(local_read(app), "{\"rejected\":\"big\"}");
-    before = resident_kilobytes();
+    before = process_memory(agent_pid(a));
     local_send_often(app, "{\"dead\":{\"show\":\"big\"}}", SHOWS);
     other = local_open(a);
     for (i = 0; i < 3; i++) {
         local_send(other, "{\"status\":true}");
         ck_assert_ptr_nonnull(strstr(local_read(other), "\"status\""));
     }
-    ck_assert_int_lt(resident_kilobytes() - before, SHOWS * (BIG / 1024) / 3);
+    ck_assert_int_lt(process_memory(agent_pid(a)) - before, (long)SHOWS * BIG / 3);
     local_close(other);
     for (i = 0; i < SHOWS; i++)
         ck_assert_int_gt(strlen(local_read(app)), BIG);

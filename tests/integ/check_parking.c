@@ -59,10 +59,10 @@ END_TEST
 /* httpd closes a connection whose peer is lost before it lets go of it. */
 START_TEST(a_poll_whose_peer_is_lost_while_it_is_held_is_forgotten)
 {
-    httpd *server = httpd_start(&(httpd_options){
-        .children = 1,
-        .config = "LoadModule cstest_module "
-                  "\"@BUILD@/tests/integ/.libs/mod_cstest.so\"\n" });
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 1,
+                          .config = "LoadModule cstest_module "
+                                    "\"@BUILD@/tests/integ/.libs/mod_cstest.so\"\n" });
     int i;
 
     for (i = 0; i < 20; i++) {
@@ -287,6 +287,63 @@ START_TEST(requests_may_be_pipelined)
         ck_assert_int_eq(http_read(c)->status, 201);
     }
     http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+/* What httpd has read is taken from it while the poll waits, and is not lost. */
+START_TEST(requests_behind_a_long_wait_are_answered)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1 });
+    http *c = _i ? http_open_tls(server) : http_open(server);
+    const char *poll =
+        http_request("GET", "/comm/poll", "bob", "Prefer: wait=3\r\n", NULL);
+    const char *publish = http_request("POST", "/comm/publish/orders/alice", "backend",
+                                       "Content-Type: text/plain\r\n", "piped");
+    int i;
+
+    http_send(c, support_text("%s%s%s", poll, publish, publish));
+    parking_await(server, 1);
+    http_send(c, publish);
+    ck_assert_int_eq(http_read(c)->status, 204);
+    for (i = 0; i < 3; i++) {
+        ck_assert_int_eq(http_read(c)->status, 201);
+    }
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
+#define CROWD     200
+#define CROWD_MAX 27000 /* bytes for each                                        */
+
+/* Pages of 4 KB: the connection, its buckets, and what httpd and the modules that
+ * are loaded here allocate for a request; not the 8 KB that its head came in. */
+START_TEST(who_waits_takes_little_memory)
+{
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 1,
+                          .config = "<Location /comm/poll>\n"
+                                    "    CommServerClient \"%{HTTP:X-Client}\"\n"
+                                    "</Location>\n" });
+    http *first = parking_adopt(server), *crowd[CROWD];
+    long before;
+    pid_t child;
+    int i;
+
+    ck_assert_int_eq(httpd_children(server, &child, 1), 1);
+    before = process_memory(child);
+    for (i = 0; i < CROWD; i++) {
+        crowd[i] = http_open(server);
+        http_ask(crowd[i], "GET", "/comm/poll", "alice",
+                 support_text("X-Client: crowd%d\r\n" WAIT_LONG, i), NULL);
+    }
+    parking_await(server, CROWD);
+    wait_until(process_memory(child) - before < (long)CROWD * CROWD_MAX, 20000);
+    for (i = 0; i < CROWD; i++) {
+        http_close(crowd[i]);
+    }
+    http_close(first);
     httpd_end(server);
 }
 END_TEST
@@ -631,6 +688,8 @@ int main(void)
     tcase_add_test(held, wake_and_close_at_the_same_moment);
     tcase_add_test(held, one_connection_serves_thousands_of_polls);
     tcase_add_loop_test(held, requests_may_be_pipelined, 0, 2);
+    tcase_add_loop_test(held, requests_behind_a_long_wait_are_answered, 0, 2);
+    tcase_add_test(held, who_waits_takes_little_memory);
     tcase_add_loop_test(held, a_head_may_come_byte_by_byte, 0, 2);
     tcase_add_test(held, a_child_parks_only_as_many_as_it_may);
     suite_add_tcase(suite, held);

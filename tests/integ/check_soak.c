@@ -27,22 +27,6 @@ static int requests_wanted(void)
     return text && *text ? atoi(text) : 12000;
 }
 
-/* Bytes of memory that are no file's and not the segment's: which process has
- * those mapped is up to the kernel.                                          */
-static long memory_now(void)
-{
-    FILE *file = fopen(support_text("/proc/%d/smaps_rollup", (int)child), "re");
-    char line[256];
-    long n = -1;
-
-    ck_assert_ptr_nonnull(file);
-    while (n < 0 && fgets(line, sizeof line, file))
-        sscanf(line, "Anonymous: %ld", &n);
-    fclose(file);
-    ck_assert_int_ge(n, 0);
-    return n * 1024;
-}
-
 static int descriptors_now(void)
 {
     DIR *all = opendir(support_text("/proc/%d/fd", (int)child));
@@ -163,10 +147,10 @@ static long settle(void)
 
     parking_await(server, 1);
     wait_until(descriptors_now() <= 40, 10000);
-    least = memory_now();
+    least = process_memory(child);
     while (process_now_ms() - since < 2000) {
         process_pause();
-        now = memory_now();
+        now = process_memory(child);
         if (now < least) {
             least = now;
             since = process_now_ms();

@@ -226,3 +226,19 @@ void process_write_file(const char *path, const char *text)
     if (!file || fputs(text, file) < 0 || fclose(file) != 0)
         ck_abort_msg("cannot write '%s': %s", path, strerror(errno));
 }
+
+long process_memory(pid_t pid)
+{
+    char path[64], line[256];
+    FILE *file;
+    long n = -1;
+
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    file = fopen(path, "re");
+    ck_assert_ptr_nonnull(file);
+    while (n < 0 && fgets(line, sizeof line, file))
+        sscanf(line, "Anonymous: %ld", &n);
+    fclose(file);
+    ck_assert_int_ge(n, 0);
+    return n * 1024;
+}

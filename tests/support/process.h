@@ -30,6 +30,10 @@ int process_ended(pid_t pid, int *out_status);
 /** It exists and is not a zombie. */
 int process_alive(pid_t pid);
 
+/** Bytes of its memory that are no file's and not the segment's: which process
+ *  has those mapped is up to the kernel. */
+long process_memory(pid_t pid);
+
 typedef struct process_result {
     int status;   /* exit code; 128 + N when killed by signal N              */
     char *output; /* stdout and stderr as one text; free with _clear         */
