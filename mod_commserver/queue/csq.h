@@ -182,7 +182,7 @@ typedef struct csq_outcome {
  *               that inherited it changes nothing
  * @param out_outcome  strings are in `pool`; NULL allowed
  * @return APR_SUCCESS; CSQ_IN_USE: another server, or a process of a dead one,
- *         holds the lock (csq_holders() says which);
+ *         holds the lock for a second (csq_holders() says which);
  *         CSQ_NO_MEMORY: /dev/shm or memory cannot hold size bytes;
  *         APR_EINVAL: size too small for the tables, a limit is 0, or slots
  *         out of range; CSQ_BUSY: others attach without end; else APR's own.

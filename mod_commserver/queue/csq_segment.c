@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define DEFAULT_TIMEOUT (50 * 1000 * 1000)
+#define SERVER_TRIES    200 /* of 5 ms, for who is dying                   */
 #define MAKING_TRIES    400 /* of 5 ms, for who attaches just now          */
 #define PATH_BYTES      4096
 
@@ -116,6 +117,19 @@ static const char *lock_path(const csq *q, const char *suffix, char *buf)
 
 /* ---- the server's lock ------------------------------------------------- */
 
+/* Who has it may be about to give it back: one that makes a segment, and one that
+ * was killed and has not closed its files yet. */
+static apr_status_t take_in_time(int fd, int byte, int tries)
+{
+    apr_status_t rv = csq_filelock_take(fd, byte, 1);
+
+    while (rv == APR_EAGAIN && --tries > 0) {
+        poll(NULL, 0, 5);
+        rv = csq_filelock_take(fd, byte, 1);
+    }
+    return rv;
+}
+
 /* Lock the file that has the name now. */
 static apr_status_t lock_current(csq *q)
 {
@@ -127,7 +141,7 @@ static apr_status_t lock_current(csq *q)
         rv = csq_filelock_open(lock_path(q, "", path), O_RDWR | O_CREAT, &fd);
         if (rv != APR_SUCCESS)
             return rv;
-        rv = csq_filelock_take(fd, CSQ_BYTE_SERVER, 1);
+        rv = take_in_time(fd, CSQ_BYTE_SERVER, SERVER_TRIES);
         if (rv == APR_EAGAIN)
             rv = CSQ_IN_USE;
         else if (rv == APR_SUCCESS)
@@ -142,24 +156,14 @@ static apr_status_t lock_current(csq *q)
     return APR_SUCCESS;
 }
 
-static apr_status_t lock_making(int fd)
-{
-    apr_status_t rv = APR_EAGAIN;
-    int i;
-
-    for (i = 0; i < MAKING_TRIES && rv == APR_EAGAIN; i++) {
-        rv = csq_filelock_take(fd, CSQ_BYTE_MAKING, 1);
-        if (rv == APR_EAGAIN)
-            poll(NULL, 0, 5);
-    }
-    return rv == APR_EAGAIN ? CSQ_BUSY : rv;
-}
-
 static apr_status_t take_server_lock(csq *q)
 {
     apr_status_t rv = lock_current(q);
 
-    return rv == APR_SUCCESS ? lock_making(q->lock_fd) : rv;
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = take_in_time(q->lock_fd, CSQ_BYTE_MAKING, MAKING_TRIES);
+    return rv == APR_EAGAIN ? CSQ_BUSY : rv;
 }
 
 /* The old one stays locked until the new one has its name. */
@@ -275,7 +279,7 @@ static void leave_memory(csq *q)
     static struct left {
         struct left *before;
         apr_allocator_t *allocator;
-    } *all;
+    } * all;
     struct left *left = malloc(sizeof *left);
 
     if (left) {

@@ -325,6 +325,27 @@ START_TEST(a_child_that_lives_keeps_it_in_use_and_is_named)
 }
 END_TEST
 
+/* One that is killed closes its files when it is no longer to be seen. */
+START_TEST(a_child_that_is_about_to_end_is_waited_for)
+{
+    pid_t child, killer;
+    int status;
+
+    ck_assert_int_eq(pipe(told), 0);
+    die_as_server(leave_a_child);
+    ck_assert_int_eq(read(told[0], &child, sizeof child), sizeof child);
+    killer = fork();
+    if (killer == 0) {
+        poll(NULL, 0, 100);
+        _exit(kill(child, SIGKILL));
+    }
+    start_again(CSQ_BEGUN_TAKEN_OVER);
+    ck_assert_int_eq(waitpid(killer, &status, 0), killer);
+    ck_assert_int_eq(status, 0);
+    expect_all();
+}
+END_TEST
+
 /* A writer of another process, attached while the server dies. */
 static pid_t run_writer(int hold, int go, int done)
 {
@@ -682,6 +703,7 @@ static void add_whole(TCase *tc)
     tcase_add_test(tc, another_size_is_told_and_the_old_one_kept);
     tcase_add_test(tc, bad_limits_change_nothing);
     tcase_add_test(tc, a_child_that_lives_keeps_it_in_use_and_is_named);
+    tcase_add_test(tc, a_child_that_is_about_to_end_is_waited_for);
     tcase_add_test(tc, a_writer_that_is_attached_goes_on);
     tcase_add_test(tc, a_writer_that_holds_locks_keeps_the_old_memory);
     tcase_add_test(tc, locks_of_the_dead_are_no_obstacle);
