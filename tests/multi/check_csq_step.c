@@ -278,6 +278,18 @@ static void teardown(void)
     step_teardown();
 }
 
+/* NULL: it can be done here. */
+static const char *why_not(void)
+{
+#ifdef __SANITIZE_THREAD__
+    return "each process has one thread, and ThreadSanitizer's steps would be counted";
+#else
+    return step_is_possible()
+               ? NULL
+               : "ptrace is not permitted here, or not known for this machine";
+#endif
+}
+
 int main(void)
 {
     Suite *suite = suite_create("csq_step");
@@ -287,9 +299,8 @@ int main(void)
         getenv("CSQ_STEP_KILLS") || getenv("CSQ_STEP_EACH") || getenv("CSQ_STEP_AT");
     int failed;
 
-    if (!step_is_possible()) {
-        fputs("SKIP: ptrace is not permitted here, or not known for this machine\n",
-              stderr);
+    if (why_not()) {
+        fprintf(stderr, "SKIP: %s\n", why_not());
         return 77;
     }
     seed = (unsigned)number_from("CSQ_STEP_SEED", getpid());
