@@ -139,7 +139,7 @@ run() { # SERVER MODE
     local server=$1 mode=$2 brief=$((seconds > 2 ? 2 : seconds))
     start_server "$server" || { stop_all; return; }
     case $mode in
-    idle) set -- idle -n "$idle_clients" --hold 1 --inflight 90 ;; # mosquitto's backlog: 100
+    idle) set -- idle -n "$idle_clients" --hold 3 --inflight 90 ;; # mosquitto's backlog: 100
     latency) set -- latency -n "$latency_waiters" -r "$latency_rate" -d "$seconds" \
         --warmup 0.5 -p 16 ;;
     throughput) set -- throughput -n "$throughput_clients" -p 16 -W "$throughput_clients" \

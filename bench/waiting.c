@@ -328,6 +328,20 @@ static double pss_after_leaving(double before)
     return tree_pss();
 }
 
+/* Nor is what a connection needs while it opens held for good: until no tenth of a
+ * percent goes within a second. */
+static double pss_while_waiting(void)
+{
+    double now = tree_pss(), last;
+
+    do {
+        last = now;
+        turn(1000);
+        now = tree_pss();
+    } while (now < last * 0.999);
+    return now;
+}
+
 static void parse(int argc, char **argv)
 {
     static const struct option options[] = { { "server", required_argument, NULL, 's' },
@@ -382,7 +396,7 @@ int main(int argc, char **argv)
     start = now_ns();
     open_all();
     open_s = seconds_since(start);
-    waiting = tree_pss();
+    waiting = pss_while_waiting();
     page_latency(&page);
     start = now_ns();
     publish_to_all();

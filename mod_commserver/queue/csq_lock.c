@@ -11,6 +11,7 @@
 #include "csq_private.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -62,13 +63,28 @@ int csq_mutex_kind(void)
     return kind;
 }
 
-/* ThreadSanitizer does not know pthread_mutex_clocklock(). */
+/* ThreadSanitizer does not know pthread_mutex_clocklock(), and overlooks that
+ * pthread_mutex_timedlock() may get the lock of a dead owner. */
 #ifdef __SANITIZE_THREAD__
-#define LOCK_CLOCK                  CLOCK_REALTIME
-#define LOCK_UNTIL(mutex, deadline) pthread_mutex_timedlock(mutex, deadline)
+static int lock_until(pthread_mutex_t *mutex, const struct timespec *deadline)
+{
+    struct timespec now;
+    int rc;
+
+    while ((rc = pthread_mutex_trylock(mutex)) == EBUSY) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec > deadline->tv_sec
+            || (now.tv_sec == deadline->tv_sec && now.tv_nsec >= deadline->tv_nsec))
+            return ETIMEDOUT;
+        sched_yield();
+    }
+    return rc;
+}
 #else
-#define LOCK_CLOCK                  CLOCK_MONOTONIC
-#define LOCK_UNTIL(mutex, deadline) pthread_mutex_clocklock(mutex, LOCK_CLOCK, deadline)
+static int lock_until(pthread_mutex_t *mutex, const struct timespec *deadline)
+{
+    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, deadline);
+}
 #endif
 
 static __thread int64_t thread_timeout; /* ns; 0: that of the handle */
@@ -78,11 +94,11 @@ static int lock_until_deadline(csq *q, pthread_mutex_t *mutex)
     struct timespec deadline;
     int64_t nanoseconds;
 
-    clock_gettime(LOCK_CLOCK, &deadline);
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
     nanoseconds = deadline.tv_nsec + (thread_timeout ? thread_timeout : q->timeout);
     deadline.tv_sec += nanoseconds / 1000000000;
     deadline.tv_nsec = nanoseconds % 1000000000;
-    return LOCK_UNTIL(mutex, &deadline);
+    return lock_until(mutex, &deadline);
 }
 
 /* The C library aborts the process over some kinds of mutexes that it finds in

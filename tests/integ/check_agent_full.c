@@ -441,6 +441,7 @@ START_TEST(with_few_descriptors_it_starts_or_says_why)
 }
 END_TEST
 
+#ifndef __SANITIZE_THREAD__ /* which writes before the agent's main() begins */
 START_TEST(on_a_full_disk_it_starts_with_what_it_has)
 {
     prepare_start();
@@ -459,6 +460,7 @@ START_TEST(on_a_full_disk_no_new_inbox_is_made)
     agent_again(a);
 }
 END_TEST
+#endif
 
 int main(void)
 {
@@ -478,8 +480,10 @@ int main(void)
     tcase_add_test(tests, a_program_is_started_when_it_can_be);
     tcase_add_test(tests, a_server_is_polled_when_it_can_be);
     tcase_add_test(tests, with_few_descriptors_it_starts_or_says_why);
+#ifndef __SANITIZE_THREAD__
     tcase_add_test(tests, on_a_full_disk_it_starts_with_what_it_has);
     tcase_add_test(tests, on_a_full_disk_no_new_inbox_is_made);
+#endif
     suite_add_tcase(suite, tests);
     return support_run(suite);
 }
