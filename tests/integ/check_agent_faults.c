@@ -426,7 +426,7 @@ int main(void)
     Suite *suite = suite_create("agent_faults");
     TCase *tests = tcase_create("faults");
 
-    if (SANITIZER_PRELOAD[0] != '\0')
+    if (support_sanitized())
         support_skip("a sanitizer takes the place of the allocator itself");
     seed = support_seed("STEP_SEED");
     all = getenv("STEP_ALL") != NULL;

@@ -689,7 +689,9 @@ int main(void)
     tcase_add_test(held, one_connection_serves_thousands_of_polls);
     tcase_add_loop_test(held, requests_may_be_pipelined, 0, 2);
     tcase_add_loop_test(held, requests_behind_a_long_wait_are_answered, 0, 2);
-    tcase_add_test(held, who_waits_takes_little_memory);
+    if (!support_sanitized()) {
+        tcase_add_test(held, who_waits_takes_little_memory);
+    }
     tcase_add_loop_test(held, a_head_may_come_byte_by_byte, 0, 2);
     tcase_add_test(held, a_child_parks_only_as_many_as_it_may);
     suite_add_tcase(suite, held);

@@ -199,6 +199,8 @@ int main(void)
     TCase *tc = tcase_create("soak");
 
     support_need_httpd();
+    if (support_sanitized())
+        support_skip("a sanitizer keeps what is freed");
     tcase_set_timeout(tc, 60 + requests_wanted() / 100);
     tcase_add_test(tc, a_child_does_not_grow);
     suite_add_tcase(suite, tc);

@@ -3,6 +3,7 @@
  * started again: what was accepted arrives, cursors stay valid, waiting works.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "parking.h"
@@ -45,12 +46,12 @@ START_TEST(a_cursor_of_before_goes_on_without_a_gap)
 {
     httpd *server = start();
     http_answer *answer;
-    const char *cursor;
+    char cursor[160];
 
     parking_publish(server, "bob", "first");
     answer = http_once(server, "GET", "/comm/poll", "bob", NULL, NULL);
     parking_expect(answer, "first");
-    cursor = support_json(answer->body, "cursor");
+    snprintf(cursor, sizeof cursor, "%s", support_json(answer->body, "cursor"));
     parking_publish(server, "bob", "second");
     httpd_crash(server);
     httpd_again(server);

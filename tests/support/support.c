@@ -38,6 +38,11 @@ void support_skip(const char *reason)
     _exit(SKIP); /* suites that were made are no leak */
 }
 
+int support_sanitized(void)
+{
+    return SANITIZER_PRELOAD[0] != '\0';
+}
+
 void support_need_httpd(void)
 {
     if (!httpd_program())

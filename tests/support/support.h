@@ -33,6 +33,10 @@ int support_run(Suite *suite);
 /** End the program as skipped, saying why. Call before support_run(). */
 void support_skip(const char *reason) __attribute__((noreturn));
 
+/** Built with a sanitizer: it takes the place of the allocator, and its memory is
+ *  that of the process. */
+int support_sanitized(void);
+
 /** Skip the program unless there is an httpd that tests can start. */
 void support_need_httpd(void);
 
