@@ -10,6 +10,7 @@
 #include "cc_compat.h"
 #include "cc_config_private.h"
 #include "cc_memory.h"
+#include "cc_utf8.h"
 
 #include <ini.h>
 
@@ -38,6 +39,7 @@ cc_status cc_config_fail(cc_config_parser *p, const char *format, ...)
     if (p->line > 0)
         cc_buffer_format(&error, ":%u", p->line);
     cc_buffer_format(&error, ": %s", text);
+    cc_utf8_hide_controls(error.data, 0);
     p->error = error.data;
     p->stop = 1;
     return CC_BAD_CONFIG;

@@ -23,6 +23,12 @@ static size_t authority_length(const char *authority)
     return strcspn(authority, "/?#");
 }
 
+/* What may hold a password is not repeated. */
+static const char *shown(const char *value)
+{
+    return strchr(value, '@') != NULL ? "..." : value;
+}
+
 /* Of a handler; `name` is that of the key. */
 static cc_status set_address(cc_config_parser *p, char **member, const char *value,
                              const char *name)
@@ -32,7 +38,7 @@ static cc_status set_address(cc_config_parser *p, char **member, const char *val
 
     if (strncasecmp(value, "http://", 7) != 0 && strncasecmp(value, "https://", 8) != 0)
         return cc_config_fail(p, "%s is '%s': it must begin with http:// or https://",
-                              name, value);
+                              name, shown(value));
     authority += 3;
     if (memchr(authority, '@', authority_length(authority)) != NULL)
         return cc_config_fail(
@@ -43,7 +49,7 @@ static cc_status set_address(cc_config_parser *p, char **member, const char *val
     if (!cc_config_is_host(authority, authority_length(authority)))
         return cc_config_fail(
             p, "%s is '%s': http://HOST/... or http://HOST:PORT/... is allowed", name,
-            value);
+            shown(value));
     for (c = value; *c != '\0'; c++) {
         if ((unsigned char)*c <= 0x20 || *c == 0x7f)
             return cc_config_fail(p, "%s holds a blank or a control character", name);

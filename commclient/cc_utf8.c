@@ -4,6 +4,8 @@
 #include "cc_compat.h"
 #include "cc_utf8.h"
 
+#include <string.h>
+
 static int between(const char *data, unsigned low, unsigned high)
 {
     unsigned char c = (unsigned char)*data;
@@ -46,12 +48,17 @@ size_t cc_utf8_length(const char *data, const char *end)
 
 void cc_utf8_hide_controls(char *text, int keep_lines)
 {
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)text[0], next = (unsigned char)text[1];
+    const char *end = text + strlen(text);
+    size_t n;
 
-        if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+    for (; text < end; text += n) {
+        unsigned char c = (unsigned char)text[0];
+
+        n = cc_utf8_length(text, end);
+        if (c == 0xc2 && n == 2 && (unsigned char)text[1] < 0xa0)
             text[0] = text[1] = '?';
-        else if ((c < 0x20 && !(keep_lines && c == '\n')) || c == 0x7f)
+        else if (n == 0 || (c < 0x20 && !(keep_lines && c == '\n')) || c == 0x7f)
             text[0] = '?';
+        n += n == 0;
     }
 }

@@ -11,7 +11,8 @@
 size_t cc_utf8_length(const char *data, const char *end);
 
 /** Make '?' of each byte of a control character (U+0000 to U+001F, U+007F to
- *  U+009F) but the line feed, where `keep_lines` is set: what steers a terminal. */
+ *  U+009F) but the line feed, where `keep_lines` is set, and of each byte that is
+ *  no UTF-8: what steers a terminal. */
 void cc_utf8_hide_controls(char *text, int keep_lines);
 
 #endif
