@@ -22,7 +22,7 @@
     X(POLICY,        "policy",        403,  0,                                \
       "a module of this server refused the message")                          \
     X(METHOD,        "method",        405,  0, "the method is not allowed")   \
-    X(REPLACED,      "replaced",      409,  0,                                \
+    X(REPLACED,      "replaced",      409, 30,                                \
       "a newer poll of the same client took over")                            \
     X(TOO_LARGE,     "too-large",     413,  0,                                \
       "the message is larger than allowed")                                   \

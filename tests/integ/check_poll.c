@@ -383,13 +383,18 @@ END_TEST
 START_TEST(the_newer_of_two_held_polls_wins)
 {
     http *older = http_open(server), *newer = http_open(server);
+    http_answer *answer;
 
     http_ask(older, "GET", "/comm/poll?wait=3", "p18", NULL, NULL);
     ck_assert_ptr_null(http_try(older, 100));
     ck_assert_int_eq(poll_with("GET", "p18", "", NULL)->status, 204);
     ck_assert_ptr_null(http_try(older, 50));
     http_ask(newer, "GET", "/comm/poll?wait=3", "p18", NULL, NULL);
-    expect_problem(http_read(older), 409, "replaced");
+    answer = http_read(older);
+    expect_problem(answer, 409, "replaced");
+    ck_assert_ptr_nonnull(http_header(answer, "Retry-After"));
+    ck_assert_int_ge(atoi(http_header(answer, "Retry-After")), 30);
+    ck_assert_int_le(atoi(http_header(answer, "Retry-After")), 60);
     publish("p18", "one");
     ck_assert_int_eq(http_read(newer)->status, 200);
     http_close(older);

@@ -127,6 +127,26 @@ START_TEST(each_of_several_counts)
 }
 END_TEST
 
+/* What one receiver reports, however often a request names it, is one receipt. */
+START_TEST(named_twice_it_counts_once)
+{
+    static const char *const between[] = { ", ", ",", "\r\nComm-Acknowledged: ", " , ," };
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    const char *id = publish(server, "orders?to=alice&to=bob", ASK);
+    http_answer *answer;
+
+    receive(server, "alice");
+    receive(server, "bob");
+    answer =
+        report(server, "alice", "", MINIMAL, support_text("%s%s%s", id, between[_i], id));
+    ck_assert_int_eq(answer->status, 204);
+    answer = ask(server, id);
+    ck_assert_str_eq(support_json(answer->body, "state"), "received");
+    ck_assert_str_eq(support_json(answer->body, "acknowledged"), "1");
+    httpd_end(server);
+}
+END_TEST
+
 /* ---- ways of reporting ------------------------------------------------------ */
 
 START_TEST(a_report_goes_with_any_poll)
@@ -288,6 +308,7 @@ int main(void)
     tcase_add_test(tc, a_receiver_is_asked_and_the_sender_hears);
     tcase_add_test(tc, who_was_not_asked_changes_nothing);
     tcase_add_test(tc, each_of_several_counts);
+    tcase_add_loop_test(tc, named_twice_it_counts_once, 0, 4);
     tcase_add_test(tc, a_report_goes_with_any_poll);
     tcase_add_test(tc, a_report_disturbs_no_poll_that_is_held);
     tcase_add_test(tc, a_hundred_in_several_fields);
