@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LATEST 253402300800 /* s; the year 10000 begins                       */
+
 static int64_t read_clock(clockid_t clock)
 {
     struct timespec now;
@@ -107,6 +109,7 @@ cc_status cc_time_parse(const char *data, size_t len, int64_t *out_time)
     reader r = { data, data + len, 0 };
     struct tm parts;
     int milliseconds, offset;
+    int64_t seconds;
 
     memset(&parts, 0, sizeof(parts));
     parts.tm_year = take_number(&r, 4, 1970, 9999) - 1900;
@@ -125,7 +128,10 @@ cc_status cc_time_parse(const char *data, size_t len, int64_t *out_time)
     offset = take_offset_minutes(&r);
     if (r.bad || r.at != r.end)
         return CC_MALFORMED;
-    *out_time = ((int64_t)timegm(&parts) - (int64_t)offset * 60) * 1000 + milliseconds;
+    seconds = (int64_t)timegm(&parts) - (int64_t)offset * 60;
+    if (seconds < 0 || seconds >= LATEST)
+        return CC_MALFORMED;
+    *out_time = seconds * 1000 + milliseconds;
     return CC_OK;
 }
 

@@ -15,7 +15,7 @@ int64_t cc_time_monotonic(void);
 /** As the monotonic one, but it goes on while the machine sleeps. */
 int64_t cc_time_boot(void);
 
-/** Parse an RFC 3339 date-time.
+/** Parse an RFC 3339 date-time, in UTC of the years 1970 to 9999.
  *  @return CC_OK or CC_MALFORMED. */
 cc_status cc_time_parse(const char *data, size_t len, int64_t *out_time);
 

@@ -5,10 +5,13 @@
 #include "ctl_ask.h"
 #include "cc_json.h"
 #include "cc_time.h"
+#include "ctl_text.h"
 
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <json.h>
 
@@ -106,9 +109,25 @@ int ctl_ask_json(ctl_connection *connection, const char *line, const char *membe
     return CTL_FAILED;
 }
 
+void ctl_ask_print_line(const char *json, size_t len)
+{
+    cc_buffer safe = { NULL, 0, 0 };
+
+    setlocale(LC_CTYPE, "");
+    if (isatty(STDOUT_FILENO))
+        ctl_text_json(&safe, json, len);
+    else
+        cc_buffer_add(&safe, json, len);
+    cc_buffer_add_text(&safe, "\n");
+    fwrite(safe.data, 1, safe.len, stdout);
+    cc_buffer_clear(&safe);
+}
+
 void ctl_ask_print_json(struct json_object *value)
 {
-    puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY
-                                                   | JSON_C_TO_STRING_SPACED
-                                                   | JSON_C_TO_STRING_NOSLASHESCAPE));
+    const char *text = json_object_to_json_string_ext(
+        value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED
+                   | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+    ctl_ask_print_line(text, strlen(text));
 }

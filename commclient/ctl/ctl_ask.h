@@ -34,7 +34,10 @@ struct json_object;
 int ctl_ask_json(ctl_connection *connection, const char *line, const char *member,
                  struct json_object **out_value);
 
-/** Print a value for programs, indented. */
+/** Print a JSON value and a line feed, on a terminal as ctl_text_json(). */
+void ctl_ask_print_line(const char *json, size_t len);
+
+/** Print a value for programs, indented; as ctl_ask_print_line(). */
 void ctl_ask_print_json(struct json_object *value);
 
 #endif

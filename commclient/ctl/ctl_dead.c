@@ -132,21 +132,6 @@ static int list(const options *given, ctl_connection *connection, const char *qu
 
 /* ---- show ---------------------------------------------------------------- */
 
-static void print_line(const char *data, size_t len)
-{
-    cc_buffer safe = { NULL, 0, 0 };
-    char *text = cc_copy_bytes(data, len);
-
-    if (isatty(STDOUT_FILENO))
-        ctl_text_add(&safe, text, 0);
-    else
-        cc_buffer_add(&safe, data, len);
-    fwrite(safe.data != NULL ? safe.data : "", 1, safe.len, stdout);
-    putchar('\n');
-    cc_buffer_clear(&safe);
-    free(text);
-}
-
 /* What is no message is shown as the text of a JSON string. */
 static void print_message(const options *given, cc_slice answer)
 {
@@ -155,7 +140,7 @@ static void print_message(const options *given, cc_slice answer)
     int first = 1;
 
     if (given->as_json) {
-        print_line(answer.data, answer.len);
+        ctl_ask_print_line(answer.data, answer.len);
         return;
     }
     cc_json_init(&json, answer.data, answer.len);
@@ -163,7 +148,7 @@ static void print_message(const options *given, cc_slice answer)
     while (cc_json_next_member(&json, &first, &name)) {
         cc_json_skip(&json, &value, NULL);
         if (!json.bad && (cc_slice_is(name, "message") || cc_slice_is(name, "text")))
-            print_line(value.data, value.len);
+            ctl_ask_print_line(value.data, value.len);
     }
 }
 

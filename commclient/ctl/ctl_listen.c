@@ -6,11 +6,13 @@
  */
 #include "cc_compat.h"
 #include "ctl_options.h"
+#include "ctl_text.h"
 #include "cc_json.h"
 #include "cc_name.h"
 #include "cc_utf8.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +126,20 @@ static void print_safely(const listening *l, const char *data, size_t len)
     }
 }
 
+/* The same for JSON, which stays JSON. */
+static void print_json(const listening *l, cc_slice value)
+{
+    cc_buffer safe = { NULL, 0, 0 };
+
+    if (!l->is_terminal) {
+        fwrite(value.data, 1, value.len, stdout);
+        return;
+    }
+    ctl_text_json(&safe, value.data, value.len);
+    fwrite(safe.data != NULL ? safe.data : "", 1, safe.len, stdout);
+    cc_buffer_clear(&safe);
+}
+
 static int base64_value(char c)
 {
     static const char digits[] =
@@ -177,7 +193,7 @@ static void print_data(const listening *l, const message *m)
     cc_slice inner = { m->data.data + 1, m->data.len - 2 };
 
     if (m->data.len < 2 || m->data.data[0] != '"')
-        print_safely(l, m->data.data, m->data.len);
+        print_json(l, m->data);
     else if (!m->base64)
         print_text(l, inner);
     else if (l->given.only_data && !l->is_terminal)
@@ -191,7 +207,7 @@ static void print_data(const listening *l, const message *m)
 static void print_message(const listening *l, const message *m)
 {
     if (l->given.as_json) {
-        print_safely(l, m->whole.data, m->whole.len);
+        print_json(l, m->whole);
     }
     else {
         if (!l->given.only_data) {
@@ -416,6 +432,7 @@ static int run(const ctl_verb *verb, int argc, char **argv)
     free(socket);
     if (l.status != CTL_OK)
         return l.status;
+    setlocale(LC_CTYPE, "");
     l.is_terminal = isatty(STDOUT_FILENO);
     watch_signals();
     subscribe(&l);

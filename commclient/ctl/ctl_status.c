@@ -3,6 +3,7 @@
  * time.
  */
 #include "cc_compat.h"
+#include "ctl_ask.h"
 #include "ctl_options.h"
 #include "ctl_screen.h"
 #include "ctl_status_ask.h"
@@ -22,8 +23,7 @@
 #define STEP        250  /* ms between two looks of --watch                 */
 #define DEPTH       128  /* of nesting that json-c reads                    */
 
-#define JSON_LINE  JSON_C_TO_STRING_NOSLASHESCAPE
-#define JSON_LINES (JSON_LINE | JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED)
+#define JSON_LINE JSON_C_TO_STRING_NOSLASHESCAPE
 
 /* ---- asking ---------------------------------------------------------- */
 
@@ -96,7 +96,7 @@ static int show(const char *socket, int as_json)
         return CTL_NO_AGENT;
     }
     if (as_json)
-        puts(json_object_to_json_string_ext(status, JSON_LINES));
+        ctl_ask_print_json(status);
     else
         print_page(status);
     json_object_put(status);
@@ -182,8 +182,10 @@ static int update(watching *w)
     }
     cc_buffer_clear(&w->shown);
     w->shown = page;
-    if (w->as_json)
-        return puts(page.data) != EOF && fflush(stdout) == 0;
+    if (w->as_json) {
+        ctl_ask_print_line(page.data, page.len);
+        return fflush(stdout) == 0 && !ferror(stdout);
+    }
     ctl_screen_draw(&page);
     return 1;
 }

@@ -4,6 +4,7 @@
  */
 #include "cc_compat.h"
 #include "ctl_text.h"
+#include "cc_utf8.h"
 
 #include <langinfo.h>
 #include <stdio.h>
@@ -98,6 +99,54 @@ size_t ctl_text_add(cc_buffer *out, const char *text, size_t columns)
     cc_buffer_add_text(out, ellipsis());
     return width + 1;
 }
+
+/* ---- JSON ------------------------------------------------------------- */
+
+/* Of the character of `n` bytes. */
+static unsigned long code_of(const char *at, size_t n)
+{
+    static const unsigned char masks[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+    unsigned long code = (unsigned char)*at & masks[n];
+
+    while (--n > 0)
+        code = code << 6 | ((unsigned char)*++at & 0x3f);
+    return code;
+}
+
+static void add_json_escape(cc_buffer *out, unsigned long code)
+{
+    if (code < 0x10000) {
+        cc_buffer_format(out, "\\u%04lx", code);
+        return;
+    }
+    code -= 0x10000;
+    cc_buffer_format(out, "\\u%04lx\\u%04lx", 0xd800 + (code >> 10),
+                     0xdc00 + (code & 0x3ff));
+}
+
+/* Outside strings all is ASCII, and a carriage return is a blank. */
+void ctl_text_json(cc_buffer *out, const char *data, size_t len)
+{
+    int wide = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    const char *end = data + len;
+    unsigned long code;
+    size_t n;
+
+    for (; data < end; data += n) {
+        n = cc_utf8_length(data, end);
+        code = n > 0 ? code_of(data, n) : 0xfffd;
+        if (code == '\r')
+            cc_buffer_add_text(out, " ");
+        else if (code == '\n' || code == '\t' || (code >= 0x20 && code < 0x7f)
+                 || (n > 1 && wide && wcwidth((wchar_t)code) > 0))
+            cc_buffer_add(out, data, n);
+        else
+            add_json_escape(out, code);
+        n += n == 0;
+    }
+}
+
+/* ---- lines ------------------------------------------------------------ */
 
 static void begin_line(cc_buffer *out, size_t indent)
 {

@@ -34,6 +34,11 @@ size_t ctl_text_width(const char *text);
  *  @return columns taken */
 size_t ctl_text_add(cc_buffer *out, const char *text, size_t columns);
 
+/** Add a JSON value, written so that nothing in it can steer the terminal, and
+ *  that it is the same value: what ctl_text_add() would escape comes as \uNNNN.
+ *  Bytes that are no UTF-8, which JSON never has, come as \ufffd. */
+void ctl_text_json(cc_buffer *out, const char *data, size_t len);
+
 /** Add text, broken between words.
  *  @param indent  columns that stand before it in the line already, and that
  *                 each further line begins with, as blanks

@@ -42,6 +42,25 @@ START_TEST(nothing_in_a_text_steers_the_terminal)
 }
 END_TEST
 
+static const char *as_json(const char *json)
+{
+    cc_buffer_reset(&out, 4096);
+    ctl_text_json(&out, json, strlen(json));
+    return out.data;
+}
+
+START_TEST(json_for_a_terminal_is_the_same_json)
+{
+    ck_assert_str_eq(as_json("{\"a\":\r\n[1,\t\"J\xc3\xbcrgen\"]}"),
+                     "{\"a\": \n[1,\t\"J\xc3\xbcrgen\"]}");
+    ck_assert_str_eq(as_json("\"\x7f\xc2\x9b\xe2\x80\xae\""),
+                     "\"\\u007f\\u009b\\u202e\"");
+    ck_assert_str_eq(as_json("\"\xf3\xa0\x80\x81\xff\""), "\"\\udb40\\udc01\\ufffd\"");
+    ck_assert_ptr_nonnull(setlocale(LC_CTYPE, "C"));
+    ck_assert_str_eq(as_json("\"\xc3\xbc\""), "\"\\u00fc\"");
+}
+END_TEST
+
 START_TEST(nothing_in_a_line_of_the_log_steers_the_terminal)
 {
     char text[] = "a\033[2J\n\302\233b\177 \303\244 \302\240 \233\302";
@@ -265,6 +284,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, nothing_in_a_text_steers_the_terminal);
+    tcase_add_test(tc, json_for_a_terminal_is_the_same_json);
     tcase_add_test(tc, nothing_in_a_line_of_the_log_steers_the_terminal);
     tcase_add_test(tc, columns_are_counted_not_bytes);
     tcase_add_test(tc, in_a_locale_without_utf8_bytes_are_shown_by_number);
