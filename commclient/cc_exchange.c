@@ -155,11 +155,20 @@ static void read_date(cc_answer *answer, cc_slice value)
         answer->date = (int64_t)seconds * 1000;
 }
 
+static void forget_head(cc_answer *answer)
+{
+    memset(answer, 0, sizeof(*answer));
+    answer->granted = -1;
+}
+
+/* What an interim answer (1xx) says is not said by the answer. */
 static void end_head(cc_exchange *x)
 {
     long status = 0;
 
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 100 && status < 200)
+        forget_head(&x->answer);
     if (!x->takes_stream || status != 200
         || strcmp(x->answer.content_type, "text/event-stream") != 0)
         return;
@@ -365,8 +374,7 @@ int cc_exchange_is_active(const cc_exchange *x)
 
 static void begin(cc_exchange *x)
 {
-    memset(&x->answer, 0, sizeof(x->answer));
-    x->answer.granted = -1;
+    forget_head(&x->answer);
     x->error[0] = '\0';
     x->body.len = 0;
     x->uploaded = 0;

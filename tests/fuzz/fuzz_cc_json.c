@@ -98,7 +98,8 @@ static void compare_array(cc_json *json, struct json_object *other)
     CC_FUZZ_CHECK(count == json_object_array_length(other), "json-c: more elements");
 }
 
-/* Does a member of this name come again in what follows? */
+/* May a member of this name come again in what follows? What is no name for the
+ * agent may be any for json-c, which ends a name at a NUL. */
 static int comes_again(cc_json json, const char *wanted)
 {
     char name[TEXT_MAX];
@@ -107,7 +108,7 @@ static int comes_again(cc_json json, const char *wanted)
 
     cc_json_skip(&json, NULL, NULL);
     while (cc_json_next_member(&json, &first, &raw)) {
-        if (cc_json_decode(raw, name, sizeof(name)) == CC_OK && strcmp(name, wanted) == 0)
+        if (cc_json_decode(raw, name, sizeof(name)) != CC_OK || strcmp(name, wanted) == 0)
             return 1;
         cc_json_skip(&json, NULL, NULL);
     }
