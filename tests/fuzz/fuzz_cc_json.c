@@ -214,8 +214,8 @@ static int is_number(const char *at, const char *end)
 }
 
 /* What json-c takes although it is not JSON: control characters in strings,
- * overlong UTF-8, a NUL as the end of all, numbers of other forms, NaN and
- * Infinity.                                                                  */
+ * overlong UTF-8, a NUL as the end of all, numbers of other forms, NaN, Infinity,
+ * and names in apostrophes.                                                 */
 static int is_lax(const char *data, size_t len)
 {
     const char *at = data, *end = data + len, *run;
@@ -223,7 +223,7 @@ static int is_lax(const char *data, size_t len)
 
     while (at < end) {
         if (*at == '\0' || (in_string && (unsigned char)*at < 0x20)
-            || (!in_string && strchr("NIiy", *at) != NULL)
+            || (!in_string && strchr("NIiy'", *at) != NULL)
             || ((unsigned char)*at >= 0xc0 && cc_utf8_length(at, end) == 0))
             return 1;
         if (*at == '"')
