@@ -4,6 +4,7 @@
  */
 #include "support/script_server.h"
 #include "support/support.h"
+#include "support/terminal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@ static script_server *server;
 static agent *a;
 static int sequence;
 static char *output;
+static terminal *screen;
 
 static void start_with(const char *more)
 {
@@ -41,6 +43,9 @@ static void tear_down(void)
 {
     free(output);
     output = NULL;
+    if (screen)
+        terminal_end(screen);
+    screen = NULL;
     if (a)
         agent_end(a);
     a = NULL;
@@ -170,6 +175,26 @@ START_TEST(a_dead_message_is_shown_as_it_came)
     run_failing(1, "dead", "show", "id3", NULL);
     expect_text("there is none with this id on the dead list");
     local_close(app);
+}
+END_TEST
+
+START_TEST(what_came_does_not_steer_the_terminal_and_stays_json)
+{
+    static const char *const environment[] = { "LC_ALL=C.UTF-8", NULL };
+    const char *const argv[] = { support_program("commclient/commclient"),
+                                 "dead",
+                                 "show",
+                                 "dead.1",
+                                 "--socket",
+                                 agent_socket(a),
+                                 NULL };
+
+    publish("{\"id\":7,\"x\":\"a\177\302\233\303\274\"}");
+    screen = terminal_start(argv, environment, 80, 24);
+    terminal_expect(screen, "{\"id\":7,\"x\":\"a\\u007f\\u009b\303\274\"}");
+    ck_assert_int_eq(terminal_wait(screen), 0);
+    run("dead", "show", "dead.1", NULL);
+    ck_assert_str_eq(output, "{\"id\":7,\"x\":\"a\177\302\233\303\274\"}\n");
 }
 END_TEST
 
@@ -349,6 +374,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, dead_messages_are_listed);
     tcase_add_test(c, a_dead_message_is_shown_as_it_came);
+    tcase_add_test(c, what_came_does_not_steer_the_terminal_and_stays_json);
     tcase_add_test(c, a_dead_message_is_given_again);
     tcase_add_test(c, dead_messages_are_removed);
     tcase_add_test(c, wrong_usage_of_dead_ends_with_2);
