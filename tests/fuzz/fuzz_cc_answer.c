@@ -8,7 +8,7 @@
  * head as it is on the wire, and a body.
  *
  * The agent asks again or waits after each of them, for a day at most; it says how it
- * stands in JSON that can be printed; it has stored the cursor that it sends; and a
+ * stands in JSON; it has stored the cursor that it sends; and a
  * message leaves the spool by a 201 or a refusal, and by nothing else.
  */
 #include "cc_fuzz_agent.h"
