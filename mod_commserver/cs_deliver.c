@@ -52,10 +52,12 @@ apr_status_t cs_deliver(request_rec *r, apr_pool_t *p, cs_delivery *delivery)
     message.expires = given->now ? now
                       : now + apr_time_from_sec((apr_time_t)given->ttl);
     message.id = delivery->id;
+    message.repeat = delivery->repeat;
     rv = delivery->names ? to_several(delivery, &message, now, p)
                          : to_many(delivery, &message, now);
     cs_lifecycle_upkeep(now);
-    if (rv == APR_SUCCESS && !delivery->out.queues && delivery->out.refused)
+    if (rv == APR_SUCCESS && !delivery->out.queues && delivery->out.refused
+        && !delivery->out.resumed)
         return CSQ_REFUSED;
     return rv;
 }

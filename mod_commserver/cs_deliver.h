@@ -20,6 +20,7 @@ typedef struct cs_delivery {
     const csq_key *keys;          /* the same, taken apart                   */
     int n;
     const unsigned char *id;      /* that it is to have; NULL: one is drawn  */
+    const csq_digest *repeat;     /* its key was begun; NULL: it has none    */
     csq_refused_fn *each;         /* of a group: told of who was refused     */
     void *baton;
     /* set by cs_deliver() */

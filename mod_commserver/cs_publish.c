@@ -368,7 +368,8 @@ static int repeat_answer(request_rec *r, publish *p, const cs_repeat *repeat,
     return 1;
 }
 
-/* Who was at it died before its answer was kept, but it is queued. How many
+/* Who was at it died before its answer was kept, but it is queued: for some by
+ * then, and now for the rest. How many
  * of a group got it is not known any more. */
 static int answer_anew(request_rec *r, publish *p)
 {
@@ -382,6 +383,7 @@ static int answer_anew(request_rec *r, publish *p)
         receipt.state = cs_response_state(info.state);
     receipt.several = p->several && !message->lenient && !message->now;
     receipt.to = (apr_uint32_t)p->delivery.n;
+    list_refusals(p, &receipt);
     return answer_receipt(r, p, &receipt);
 }
 
@@ -419,11 +421,14 @@ static int publish_once(request_rec *r, publish *p)
     if (rv != APR_SUCCESS)
         return cs_trouble_answer(r, rv);
     p->delivery.id = repeat.id;
+    p->delivery.repeat = &repeat.key;
     rv = cs_deliver(r, r->pool, &p->delivery);
     if (rv == APR_SUCCESS)
         p->repeat = &repeat;
     else
         cs_trouble_status(r, cs_repeat_end(&repeat, NULL, 0));
+    if (rv == APR_SUCCESS && p->delivery.out.resumed)
+        return answer_anew(r, p);
     return answer_status(r, p, rv);
 }
 

@@ -367,6 +367,8 @@ typedef struct csq_message {
     const char *data;       /* wire value                                     */
     apr_size_t len;         /* bytes of it                                    */
     const unsigned char *id;/* NULL: one is drawn                             */
+    const struct csq_digest *repeat; /* csq_append_group(): the key that
+                               csq_repeat_begin() gave the id for; NULL: none */
     unsigned receipt : 1;   /* remember until it expires what became of it, and
                                tell receivers that the sender wants to hear of
                                the application's acknowledgement              */
@@ -386,6 +388,8 @@ typedef struct csq_appended {
                                for; those it was for now and who were not there
                                are not counted                                */
     apr_uint32_t refused;   /* for whom it was not                            */
+    unsigned resumed : 1;   /* some had it from one who died: the counts are of
+                               the rest                                       */
 } csq_appended;
 
 /**
@@ -421,6 +425,8 @@ typedef void csq_refused_fn(void *baton, const char *client, apr_status_t status
  * Queue one message for the members of a group, or (group NULL) for every
  * client of the realm that is known, leniently. The locks are passed on from
  * shard to shard: a process that is killed on the way has queued it for some.
+ * With message->repeat the next one who begins with that key queues it for the
+ * rest, and for nobody twice.
  * @param each  NULL allowed
  * @return as csq_append(); nobody there: APR_SUCCESS with out->queues 0.
  *         Once it was queued for anybody it is APR_SUCCESS.
@@ -541,8 +547,9 @@ csq_digest csq_digest_make(csq *q, const char *const *strings, const apr_size_t 
  * @param answer  buffer of *len bytes; *len becomes what was kept. 0: the one
  *                who was at it died before it could be kept, but the message
  *                was queued
- * @return APR_SUCCESS: it is new, csq_repeat_finish() or csq_repeat_forget()
- *         is due; CSQ_REPEATED; CSQ_RUNNING; CSQ_OTHER_BODY;
+ * @return APR_SUCCESS: it is new, or has reached some of many: it is to be
+ *         published, then csq_repeat_finish() or csq_repeat_forget() is due;
+ *         CSQ_REPEATED; CSQ_RUNNING; CSQ_OTHER_BODY;
  *         CSQ_SEGMENT_FULL, CSQ_BUSY, CSQ_CLOSED, CSQ_DAMAGED, APR_ENOSPC (the
  *         buffer is too small).
  */
@@ -554,7 +561,8 @@ apr_status_t csq_repeat_begin(csq *q, const csq_digest *key, const csq_digest *b
  *  not known), CSQ_SEGMENT_FULL (kept without an answer), CSQ_BUSY, CSQ_CLOSED. */
 apr_status_t csq_repeat_finish(csq *q, const csq_digest *key, const char *answer,
                                apr_size_t len);
-/** It had no effect. As csq_repeat_finish(). */
+/** It had no effect. What has reached some of many all the same is kept, for who
+ *  comes next with the key. As csq_repeat_finish(). */
 apr_status_t csq_repeat_forget(csq *q, const csq_digest *key);
 
 /* ---- fetching -------------------------------------------------------- */

@@ -393,6 +393,8 @@ static int check_repeats(auditing *a)
             repeat = csq_repeat_at(q, number);
             if (!repeat)
                 return complain(a, "repeat %u is none", number);
+            if (repeat->state > CSQ_REPEAT_MANY + CSQ_SHARDS)
+                return complain(a, "repeat %u is nowhere", number);
             if (!use_chain(a, number, csq_repeat_chunks(repeat->answer_len), "repeat"))
                 return 0;
         }

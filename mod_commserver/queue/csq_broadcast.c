@@ -9,6 +9,11 @@
  * A repair that comes in between (another process died) counts refs anew and
  * does not know of the hold: after it the message is looked up by its id, and
  * stored again if all who had it took it already.
+ *
+ * With a key its record notes each shard that is served, in one store. Entries
+ * in a shard that was not are taken out by the repair after a death, before
+ * anybody can have read them; so whoever comes with the key next goes on there,
+ * and nobody gets it twice.
  */
 #include "cs_compat.h"
 #include "csq_publish.h"
@@ -24,6 +29,8 @@ typedef struct sending {
     unsigned shard;
     uint32_t room;   /* places there is memory for                  */
     uint32_t client; /* whose places are being added                */
+    uint32_t repeat; /* the record of its key; 0: none              */
+    unsigned served; /* shards that were served when it began       */
     csq_refused_fn *each;
     void *baton;
     csq_appended out;
@@ -217,13 +224,23 @@ static int was_withdrawn(sending *s)
 {
     csq_stored *stored = csq_stored_at(s->p.q, s->p.stored);
     const csq_fate_record *fate =
-        s->out.queues ? csq_fate_find_locked(s->p.q, s->p.id) : NULL;
+        s->out.queues || s->served ? csq_fate_find_locked(s->p.q, s->p.id) : NULL;
 
     return stored ? stored->entry.committed == CSQ_WITHDRAWN
                   : fate && fate->fate == CSQ_FATE_WITHDRAWN;
 }
 
-/* After a repair: is it still there? CSQ_FINISHED: it must not come back. */
+/* A repair finds the record of its key by this. Before anything is linked. */
+static void note_repeat(sending *s, csq_stored *stored)
+{
+    csq_receipt *receipt = csq_receipt_at(s->p.q, s->p.receipt);
+
+    stored->entry.sequence_low = s->repeat;
+    if (receipt)
+        receipt->repeat = s->repeat;
+}
+
+/* After a repair, or a death: is it still there? CSQ_FINISHED: it must not come back. */
 static apr_status_t find_again(sending *s)
 {
     csq *q = s->p.q;
@@ -243,6 +260,7 @@ static apr_status_t find_again(sending *s)
     if (stored) {
         s->p.origin_number = stored->entry.body;
         stored->refs++;
+        note_repeat(s, stored);
     }
     csq_allocator_unlock(q);
     return rv;
@@ -265,9 +283,11 @@ static apr_status_t take(sending *s)
     if (rv != APR_SUCCESS || !first)
         return rv;
     stored = csq_stored_at(s->p.q, s->p.stored);
-    if (stored)
-        stored->refs++;
-    return stored ? APR_SUCCESS : CSQ_DAMAGED;
+    if (!stored)
+        return CSQ_DAMAGED;
+    stored->refs++;
+    note_repeat(s, stored);
+    return APR_SUCCESS;
 }
 
 static apr_status_t link_places(sending *s)
@@ -282,6 +302,8 @@ static apr_status_t link_places(sending *s)
         rv = csq_publishing_commit(p, s->shard);
     for (i = 0; i < p->count && rv == APR_SUCCESS; i++)
         rv = csq_place_link_locked(p, s->shard, &p->places[i]);
+    if (rv == APR_SUCCESS)
+        csq_repeat_many_served(p->q, s->repeat, p->id, s->shard + 1);
     for (i = 0; i < p->count && rv == APR_SUCCESS; i++) {
         rv = csq_place_finish_locked(p, s->shard, &p->places[i]);
         s->out.queues++;
@@ -392,22 +414,39 @@ static apr_status_t serve_locked(sending *s)
     }
 }
 
+/* Lock the first shard that is to be served. */
+static apr_status_t begin(sending *s)
+{
+    const csq_message *message = s->p.message;
+    apr_status_t rv;
+
+    if (!message->repeat)
+        return csq_lock(s->p.q, 1);
+    rv = csq_repeat_many_begin(s->p.q, message->repeat, s->p.id, &s->repeat, &s->served);
+    if (rv != APR_SUCCESS)
+        return rv;
+    s->out.resumed = s->served > 0;
+    s->shard = s->served < CSQ_SHARDS ? s->served : CSQ_SHARDS - 1;
+    return lock_again(s);
+}
+
 static apr_status_t serve_all(sending *s)
 {
     csq *q = s->p.q;
-    unsigned shard = 0;
-    apr_status_t rv = csq_lock(q, 1);
+    apr_status_t rv = begin(s);
 
     if (rv == APR_SUCCESS)
         rv = serve_locked(s);
-    while (rv == APR_SUCCESS && ++shard < CSQ_SHARDS) {
-        rv = go_to(s, shard);
+    while (rv == APR_SUCCESS && s->shard + 1 < CSQ_SHARDS) {
+        rv = go_to(s, s->shard + 1);
         if (rv == APR_SUCCESS)
             rv = serve_locked(s);
     }
     if (rv != APR_SUCCESS)
         return rv;
     rv = let_go(s);
+    if (rv == APR_SUCCESS && (s->served || s->out.queues || !s->out.refused))
+        csq_repeat_many_served(q, s->repeat, s->p.id, CSQ_SHARDS);
     csq_unlock(q, UINT32_C(1) << s->shard);
     ring(s);
     return rv;
@@ -431,6 +470,8 @@ apr_status_t csq_append_group(csq *q, const csq_message *message, const char *gr
         refuse(&s, 0, rv == CSQ_RETRY ? CSQ_BUSY : rv);
         rv = APR_SUCCESS;
     }
+    if (rv == CSQ_FINISHED && s.out.resumed)
+        rv = APR_SUCCESS; /* taken back by its sender: there is no rest */
     memcpy(s.out.id, s.p.id, CSQ_ID_BYTES);
     if (out)
         *out = s.out;

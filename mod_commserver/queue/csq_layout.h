@@ -96,7 +96,7 @@ typedef enum csq_fate {
 
 #define CSQ_MAGIC          UINT64_C(0x31514d4d4f435343)
 #define CSQ_MAGIC_MAKING   (~CSQ_MAGIC) /* it is not finished                  */
-#define CSQ_LAYOUT_VERSION 2
+#define CSQ_LAYOUT_VERSION 3
 #define CSQ_BUILD_BYTES    64
 #define CSQ_SHARDS         32
 #define CSQ_CHUNK_BYTES    96   /* 3 hold a message of 204 bytes: 288        */
@@ -297,7 +297,8 @@ typedef struct csq_entry {
     uint8_t committed;         /* message: 1 when it counts                   */
     uint8_t linked;            /* 1: hangs in a queue; CSQ_LEAVING + csq_fate:
                                   is taken out, or about to be                */
-    uint32_t sequence_low;     /* 46 bits                                     */
+    uint32_t sequence_low;     /* 46 bits; spread message: the REPEAT of the
+                                  publish to many it belongs to, 0: none      */
     uint16_t sequence_high;    /* and CSQ_PASSED, CSQ_BEHIND                  */
     uint16_t time_high;        /* message: of its time                        */
     uint32_t queue;            /* spread message: receivers it had            */
@@ -393,13 +394,21 @@ typedef struct csq_receipt {
     uint32_t handed_out;       /* ever handed out                             */
     uint32_t counts[CSQ_FATES];/* that left a queue, by csq_fate              */
     uint32_t acknowledged;     /* of those received                           */
-    uint8_t rest[CSQ_CHUNK_BYTES - 60 - 4 * CSQ_FATES];
+    uint32_t repeat;           /* as that of a spread message                 */
+    uint8_t rest[CSQ_CHUNK_BYTES - 64 - 4 * CSQ_FATES];
 } CSQ_ALIAS csq_receipt;
+
+/* repeat.state. To many: as many shards as are added to CSQ_REPEAT_MANY have
+ * been served. What hangs in others is of no account: a repair takes it out, so
+ * that a shard has been served as a whole or not at all.                     */
+#define CSQ_REPEAT_BEGUN    0
+#define CSQ_REPEAT_FINISHED 1
+#define CSQ_REPEAT_MANY     2
 
 typedef struct csq_repeat {
     uint32_t next;             /* answer                                      */
     uint8_t kind;
-    uint8_t finished;
+    uint8_t state;
     uint16_t answer_len;
     uint8_t key[CSQ_DIGEST_BYTES];
     uint8_t body[CSQ_DIGEST_BYTES];

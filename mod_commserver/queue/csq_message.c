@@ -365,6 +365,8 @@ static apr_status_t remove_all(asking *a)
     if (!(stored->entry.flags & CSQ_SPREAD))
         return remove_entry(a, a->message);
     __atomic_store_n(&stored->entry.committed, CSQ_WITHDRAWN, __ATOMIC_RELEASE);
+    /* Whoever has not been reached by a publisher that died is not to be.    */
+    csq_repeat_many_served(a->q, stored->entry.sequence_low, stored->id, CSQ_SHARDS);
     for (; number && rv == APR_SUCCESS; number = link->peer_next) {
         link = csq_link_at(a->q, number);
         if (!link || steps++ > a->q->chunk_count)

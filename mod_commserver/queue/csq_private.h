@@ -540,6 +540,22 @@ static inline uint32_t csq_repeat_chunks(uint32_t len)
  *  Allocator locked. CSQ_SEGMENT_FULL. */
 apr_status_t csq_repeat_put_locked(csq *q, const csq_repeat *head, const char *answer,
                                    apr_size_t len);
+/** A publish to many begins, or goes on.
+ *  @param out_number  of the record, which stays while the publish goes on and
+ *                     its owner lives; 0: there is none
+ *  @param out_served  shards that another has served
+ *  @return APR_SUCCESS, CSQ_BUSY, CSQ_CLOSED, CSQ_DAMAGED */
+apr_status_t csq_repeat_many_begin(csq *q, const csq_digest *key,
+                                   const uint8_t id[CSQ_ID_BYTES], uint32_t *out_number,
+                                   unsigned *out_served);
+/** So many shards are served; the last of them is locked. Nothing happens where
+ *  there is no record of it. */
+void csq_repeat_many_served(csq *q, uint32_t number, const uint8_t id[CSQ_ID_BYTES],
+                            unsigned shards);
+/** In a repair: is what hangs in this shard of account? 1 also where there is no
+ *  record of it. */
+int csq_repeat_many_reaches(csq *q, uint32_t number, const uint8_t id[CSQ_ID_BYTES],
+                            unsigned shard);
 /** As csq_receipt_sweep_locked(). */
 apr_status_t csq_repeat_sweep_locked(csq *q, uint32_t second, unsigned part);
 

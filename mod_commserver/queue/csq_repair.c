@@ -87,6 +87,8 @@ static void mark_repeats(csq_repairing *r, uint32_t *link)
             *link = 0;
             return;
         }
+        if (repeat->state > CSQ_REPEAT_MANY + CSQ_SHARDS)
+            repeat->state = CSQ_REPEAT_MANY + CSQ_SHARDS;
         link = &repeat->hash_next;
     }
 }

@@ -102,11 +102,22 @@ static int link_again(csq_repairing *r, unsigned shard, csq_queue *queue, uint32
     return 1;
 }
 
-/* Of a message that was not committed, or was taken back. */
+/* It counts, and its publisher has not died before this shard was served. */
+static int is_queued(csq *q, unsigned shard, const csq_stored *stored)
+{
+    return stored->entry.committed == 1
+           && (!(stored->entry.flags & CSQ_SPREAD)
+               || csq_repeat_many_reaches(q, stored->entry.sequence_low, stored->id,
+                                          shard));
+}
+
+/* Of a message that does not count, or was taken back. */
 static void let_leave(csq_entry *entry, const csq_stored *stored, uint32_t *link)
 {
-    if (stored->entry.committed)
+    if (stored->entry.committed == CSQ_WITHDRAWN)
         entry->linked = CSQ_LEAVING + CSQ_FATE_WITHDRAWN;
+    else
+        entry->linked = 0;
     __atomic_store_n(link, entry->queue_next, __ATOMIC_RELEASE);
 }
 
@@ -153,7 +164,7 @@ static int mark_entries(csq_repairing *r, unsigned shard, csq_queue *queue,
         entry = csq_entry_at(r->q, number);
         stored = csq_entry_stored(r->q, number, entry, &message);
         last = csq_entry_sequence(entry);
-        if (stored->entry.committed != 1) {
+        if (!is_queued(r->q, shard, stored)) {
             let_leave(entry, stored, link);
             continue;
         }

@@ -71,7 +71,7 @@ static void tell_receipt(csq_repairing *r, uint32_t number)
         receipt->counts[fate]++;
 }
 
-/* What nobody can tell any more was never queued. */
+/* What nobody can tell any more was never queued, or is still to come. */
 static void balance_receipts(csq *q, uint32_t number)
 {
     csq_receipt *receipt;
@@ -82,7 +82,10 @@ static void balance_receipts(csq *q, uint32_t number)
         known = sum_of(receipt) + still_linked(q, receipt);
         if (known > receipt->receivers)
             receipt->receivers = known;
-        receipt->counts[CSQ_FATE_DROPPED] += receipt->receivers - known;
+        if (csq_repeat_many_reaches(q, receipt->repeat, receipt->id, CSQ_SHARDS - 1))
+            receipt->counts[CSQ_FATE_DROPPED] += receipt->receivers - known;
+        else
+            receipt->receivers = known;
     }
 }
 

@@ -4,7 +4,8 @@
  *
  * A record is made before the message is queued and names the id that the
  * message will have. So when its owner dies in between, the next one can tell
- * whether the message was queued: its id is known, or it is not.
+ * whether the message was queued: its id is known, or it is not. Of a publish to
+ * many it says how many shards have been served, and the next one goes on.
  */
 #include "cs_compat.h"
 #include "csq_private.h"
@@ -65,6 +66,19 @@ static apr_status_t forget(csq *q, uint32_t *link)
     return csq_chunk_give_locked(q, number, csq_repeat_chunks(repeat->answer_len));
 }
 
+/* Somebody goes from shard to shard, and notes here how far he is. */
+static int is_in_use(csq *q, const csq_repeat *repeat)
+{
+    return repeat->state >= CSQ_REPEAT_MANY
+           && repeat->state < CSQ_REPEAT_MANY + CSQ_SHARDS
+           && csq_waiter_alive(q, repeat->owner);
+}
+
+static int is_over(csq *q, const csq_repeat *repeat, uint32_t second)
+{
+    return repeat->until <= second && !is_in_use(q, repeat);
+}
+
 apr_status_t csq_repeat_sweep_locked(csq *q, uint32_t second, unsigned part)
 {
     uint32_t count = q->repeat_mask + 1;
@@ -82,7 +96,7 @@ apr_status_t csq_repeat_sweep_locked(csq *q, uint32_t second, unsigned part)
                 csq_repair_want(q);
                 return CSQ_DAMAGED;
             }
-            if (repeat->until <= second)
+            if (is_over(q, repeat, second))
                 rv = forget(q, link);
             else
                 link = &repeat->hash_next;
@@ -148,11 +162,12 @@ static apr_status_t begin_again(beginning *b, csq_repeat *repeat)
     if (memcmp(repeat->body, b->body->bytes, CSQ_DIGEST_BYTES) != 0)
         return CSQ_OTHER_BODY;
     memcpy(b->id, repeat->id, CSQ_ID_BYTES);
-    if (repeat->finished)
+    if (repeat->state == CSQ_REPEAT_FINISHED)
         return read_answer(b, repeat);
     if (csq_waiter_alive(b->q, repeat->owner))
         return CSQ_RUNNING;
-    if (csq_message_known_locked(b->q, repeat->id)) {
+    if (repeat->state < CSQ_REPEAT_MANY ? csq_message_known_locked(b->q, repeat->id)
+                                        : repeat->state == CSQ_REPEAT_MANY + CSQ_SHARDS) {
         *b->len = 0;
         return CSQ_REPEATED;
     }
@@ -165,7 +180,7 @@ static apr_status_t begin_locked(beginning *b, uint32_t second)
     uint32_t *link;
     apr_status_t rv = find_link(b->q, b->key->bytes, &link);
 
-    if (rv == APR_SUCCESS && *link && csq_repeat_at(b->q, *link)->until <= second) {
+    if (rv == APR_SUCCESS && *link && is_over(b->q, csq_repeat_at(b->q, *link), second)) {
         rv = forget(b->q, link);
         link = bucket_of(b->q, b->key->bytes);
         if (rv == APR_SUCCESS)
@@ -235,12 +250,24 @@ apr_status_t csq_repeat_finish(csq *q, const csq_digest *key, const char *answer
     rv = find_link(q, key->bytes, &link);
     if (rv == APR_SUCCESS && !*link)
         rv = CSQ_EMPTY;
-    if (rv == APR_SUCCESS && !csq_repeat_at(q, *link)->finished) {
+    if (rv == APR_SUCCESS && csq_repeat_at(q, *link)->state != CSQ_REPEAT_FINISHED) {
         rv = keep_answer(q, *link, answer, len);
-        __atomic_store_n(&csq_repeat_at(q, *link)->finished, 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&csq_repeat_at(q, *link)->state, CSQ_REPEAT_FINISHED,
+                         __ATOMIC_RELEASE);
     }
     csq_unlock_tables(q);
     return rv;
+}
+
+/* What has reached some is left to the next one. */
+static apr_status_t give_up(csq *q, uint32_t *link)
+{
+    csq_repeat *repeat = csq_repeat_at(q, *link);
+
+    if (repeat->state <= CSQ_REPEAT_MANY)
+        return forget(q, link);
+    repeat->owner = 0;
+    return APR_SUCCESS;
 }
 
 apr_status_t csq_repeat_forget(csq *q, const csq_digest *key)
@@ -252,9 +279,65 @@ apr_status_t csq_repeat_forget(csq *q, const csq_digest *key)
         return rv;
     rv = find_link(q, key->bytes, &link);
     if (rv == APR_SUCCESS)
-        rv = *link ? forget(q, link) : CSQ_EMPTY;
+        rv = *link ? give_up(q, link) : CSQ_EMPTY;
     csq_unlock_tables(q);
     return rv;
+}
+
+/* ---- to many ------------------------------------------------------------------- */
+
+apr_status_t csq_repeat_many_begin(csq *q, const csq_digest *key,
+                                   const uint8_t id[CSQ_ID_BYTES], uint32_t *out_number,
+                                   unsigned *out_served)
+{
+    csq_repeat *repeat = NULL;
+    uint32_t *link;
+    apr_status_t rv = csq_lock_tables(q);
+
+    *out_number = 0;
+    *out_served = 0;
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = find_link(q, key->bytes, &link);
+    if (rv == APR_SUCCESS)
+        repeat = csq_repeat_at(q, *link);
+    if (repeat && repeat->state != CSQ_REPEAT_FINISHED
+        && memcmp(repeat->id, id, CSQ_ID_BYTES) == 0) {
+        if (repeat->state == CSQ_REPEAT_BEGUN)
+            __atomic_store_n(&repeat->state, CSQ_REPEAT_MANY, __ATOMIC_RELEASE);
+        *out_number = *link;
+        *out_served = repeat->state - CSQ_REPEAT_MANY;
+    }
+    csq_unlock_tables(q);
+    return rv;
+}
+
+static csq_repeat *many_at(csq *q, uint32_t number, const uint8_t *id)
+{
+    csq_repeat *repeat = csq_repeat_at(q, number);
+
+    return repeat && repeat->state >= CSQ_REPEAT_MANY
+                   && memcmp(repeat->id, id, CSQ_ID_BYTES) == 0
+               ? repeat
+               : NULL;
+}
+
+void csq_repeat_many_served(csq *q, uint32_t number, const uint8_t id[CSQ_ID_BYTES],
+                            unsigned shards)
+{
+    csq_repeat *repeat = many_at(q, number, id);
+
+    if (repeat)
+        __atomic_store_n(&repeat->state, (uint8_t)(CSQ_REPEAT_MANY + shards),
+                         __ATOMIC_RELEASE);
+}
+
+int csq_repeat_many_reaches(csq *q, uint32_t number, const uint8_t id[CSQ_ID_BYTES],
+                            unsigned shard)
+{
+    csq_repeat *repeat = many_at(q, number, id);
+
+    return !repeat || shard < (unsigned)repeat->state - CSQ_REPEAT_MANY;
 }
 
 /* ---- from a file ------------------------------------------------------------- */

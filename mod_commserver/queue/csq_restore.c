@@ -450,10 +450,11 @@ static apr_status_t restore_repeat(restoring *s)
     get_bytes(s, head.body, sizeof head.body);
     get_bytes(s, head.id, sizeof head.id);
     head.until = get32(s);
-    head.finished = get8(s);
+    head.state = get8(s);
     len = s->r->len - s->r->position;
     answer = csq_reader_bytes(s->r, len);
-    if (!answer || s->r->bad || head.finished > 1 || len > CSQ_ANSWER_MAX)
+    if (!answer || s->r->bad || head.state > CSQ_REPEAT_MANY + CSQ_SHARDS
+        || len > CSQ_ANSWER_MAX)
         return CSQ_DAMAGED;
     return csq_repeat_put_locked(s->q, &head, answer, len);
 }

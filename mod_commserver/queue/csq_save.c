@@ -17,7 +17,7 @@
 
 #define LOCK_TIMEOUT apr_time_from_sec(5)
 
-_Static_assert(CSQ_LAYOUT_VERSION == 2, "is all that is new saved and restored?");
+_Static_assert(CSQ_LAYOUT_VERSION == 3, "is all that is new saved and restored?");
 
 typedef struct saving {
     csq *q;
@@ -373,7 +373,7 @@ static apr_status_t save_repeats(saving *s, uint32_t bucket)
         csq_writer_bytes(&s->w, repeat->body, CSQ_DIGEST_BYTES);
         csq_writer_bytes(&s->w, repeat->id, CSQ_ID_BYTES);
         put32(s, repeat->until);
-        put8(s, repeat->finished != 0);
+        put8(s, repeat->state);
         rv = put_chain(s, repeat, repeat->answer, CSQ_REPEAT_ANSWER, repeat->answer_len);
         if (rv != APR_SUCCESS)
             return rv;

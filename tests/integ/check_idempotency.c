@@ -430,12 +430,22 @@ static void become_user_of_httpd(void)
         _exit(2);
 }
 
-/* What a child does that is killed after it queued: here by a process of our
- * own, which holds a slot as a child does and ends.                         */
-static int queue_and_die(const char *path)
+static void die(void *baton, const char *client, apr_status_t status)
 {
-    cs_repeat_scope scope = { receiver.realm, "backend", "/comm/publish/orders/i8", NULL,
-                              "dead" };
+    (void)baton;
+    (void)client;
+    _exit(status == CSQ_QUEUE_FULL ? 0 : 7);
+}
+
+/* What a child does that is killed after it queued, or on its way through a group
+ * to the one whose queue is full: here by a process of our own, which holds a
+ * slot as a child does and ends.                                            */
+static int queue_and_die(const char *path, const char *group)
+{
+    cs_repeat_scope scope = { receiver.realm, "backend",
+                              group ? "/comm/publish/orders/-/groups/half"
+                                    : "/comm/publish/orders/i8",
+                              NULL, "dead" };
     cs_repeat_body body = { NULL, NULL, NULL, NULL, "from the dead", 13 };
     csq_message message = { .realm = receiver.realm,
                             .app = "orders",
@@ -464,24 +474,32 @@ static int queue_and_die(const char *path)
     message.id = repeat.id;
     message.time = now;
     message.expires = now + apr_time_from_sec(60);
+    message.repeat = &repeat.key;
+    if (group)
+        return csq_append_group(q, &message, group, now, die, NULL, NULL) ? 6 : 8;
     return csq_append(q, &message, &receiver, 1, now, NULL, NULL) == APR_SUCCESS ? 0 : 6;
+}
+
+static void let_one_die(const char *group)
+{
+    const char *path =
+        support_text("%s/run/commserver-httpd/queue", httpd_directory(server));
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(queue_and_die(path, group));
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
 }
 
 START_TEST(who_is_killed_after_it_queued_is_finished_by_the_next)
 {
-    const char *path =
-        support_text("%s/run/commserver-httpd/queue", httpd_directory(server));
     http_answer *one;
     const char *batch;
-    int status = 0;
-    pid_t pid;
 
     publishing_forget(server, "i8", NULL);
-    pid = fork();
-    if (pid == 0)
-        _exit(queue_and_die(path));
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_int_eq(status, 0);
+    let_one_die(NULL);
     one = post("/orders/i8", KEY("dead"), "from the dead");
     ck_assert_int_eq(one->status, 201);
     ck_assert_str_eq(support_json(one->body, "state"), "queued");
@@ -497,6 +515,45 @@ START_TEST(who_is_killed_after_it_queued_is_finished_by_the_next)
     publishing_expect(server, "i8", NULL, "from the dead");
     publishing_expect_problem(post("/orders/i8", KEY("dead"), "x"), 422,
                               "idempotency-mismatch");
+}
+END_TEST
+
+/* Those who have it by then acknowledge it before it is sent again. */
+START_TEST(who_is_killed_among_a_group_is_finished_by_the_next)
+{
+    static const char *const members[] = { "i1", "i2", "i3", "i4", "i5", "i6", "i7" };
+    http_answer *one, *two;
+    int had[7], i;
+
+    for (i = 0; i < 7; i++) {
+        one =
+            http_once(server, "PUT",
+                      support_text("/comm/publish/orders/-/groups/half/%s", members[i]),
+                      "backend", NULL, NULL);
+        ck_assert_int_eq(one->status, 201);
+        publishing_forget(server, members[i], NULL);
+    }
+    for (i = 0; i < 3; i++)
+        publishing_queue(server, "/orders/i4", NULL, "full");
+    let_one_die("half");
+    for (i = 0; i < 7; i++) {
+        had[i] = *publishing_waiting(server, members[i], NULL) != 0;
+        if (i != 3)
+            publishing_forget(server, members[i], NULL);
+    }
+    one = post("/orders/-/groups/half", KEY("dead"), "from the dead");
+    ck_assert_msg(one->status == 201, "%d: %s", one->status, one->body);
+    ck_assert_str_eq(support_json(one->body, "refused_count"), "1");
+    two = post("/orders/-/groups/half", KEY("dead"), "from the dead");
+    expect_same(one, two);
+    for (i = 0; i < 7; i++) {
+        if (had[i] && i != 3)
+            ck_assert_str_eq(publishing_waiting(server, members[i], NULL), "");
+        else
+            publishing_expect(server, members[i], NULL,
+                              i == 3 ? "full full full" : "from the dead");
+        publishing_forget(server, members[i], NULL);
+    }
 }
 END_TEST
 
@@ -516,6 +573,7 @@ int main(void)
         tcase_add_unchecked_fixture(tc, starts[i], end);
         tcase_set_timeout(tc, 60);
         tcase_add_test(tc, who_is_killed_after_it_queued_is_finished_by_the_next);
+        tcase_add_test(tc, who_is_killed_among_a_group_is_finished_by_the_next);
         tcase_add_loop_test(tc, the_same_request_has_the_same_answer, 0,
                             i ? 2 : COUNT(repeated));
         if (i == 0) {

@@ -171,6 +171,95 @@ static void judge_tell_everybody(int finished)
     judge_tell_many(finished);
 }
 
+/* ---- with a key ---------------------------------------------------------- */
+
+static csq_digest digest_of(const char *text)
+{
+    apr_size_t length = strlen(text);
+
+    return csq_digest_make(fx.q, &text, &length, 1);
+}
+
+/* What a request with a key does. */
+static apr_status_t tell_once(const char *group)
+{
+    static char answer[256];
+    csq_message message = message_of("all");
+    csq_digest key = digest_of("key");
+    csq_digest body = digest_of("body");
+    apr_size_t len = sizeof answer;
+    apr_status_t rv = csq_repeat_begin(fx.q, &key, &body, 0, 3600 * SECOND, fx.now,
+                                       fx.appended.id, answer, &len);
+
+    message.id = fx.appended.id;
+    message.repeat = &key;
+    message.receipt = 1;
+    if (rv == APR_SUCCESS)
+        rv = csq_append_group(fx.q, &message, group, fx.now, NULL, NULL, &fx.appended);
+    if (rv == APR_SUCCESS)
+        rv = csq_repeat_finish(fx.q, &key, "done", 4);
+    return rv;
+}
+
+static apr_status_t run_tell_once(void)
+{
+    return tell_once("staff");
+}
+
+static apr_status_t run_tell_everybody_once(void)
+{
+    return tell_once(NULL);
+}
+
+/* Sent again it has reached each member once, wherever the first was cut off. */
+static void judge_again(apr_status_t (*again)(void), int finished)
+{
+    apr_status_t rv = again();
+
+    ck_assert(rv == CSQ_REPEATED || (rv == APR_SUCCESS && !finished));
+    judge_tell_many(1);
+    ck_status(again(), CSQ_REPEATED);
+    judge_tell_many(1);
+}
+
+static void judge_tell_once(int finished)
+{
+    judge_again(run_tell_once, finished);
+}
+
+static void judge_tell_everybody_once(int finished)
+{
+    judge_again(run_tell_everybody_once, finished);
+    ck_assert(has_it("gina", NULL, "before"));
+}
+
+/* Those who have it take it before it is sent again: they get nothing more. */
+static void judge_tell_once_taken(int finished)
+{
+    static const char *const clients[] = { "alice", "alice", "bob", "carol",
+                                           "dave",  "erin",  "fred" };
+    static const char *const devices[] = { "desk", "phone" };
+    csq_cursor cursors[MANY + 1];
+    int had[MANY + 1];
+    size_t i;
+
+    (void)finished;
+    for (i = 0; i <= MANY; i++) {
+        const char *device = i < 2 ? devices[i] : NULL;
+
+        had[i] = has_it(clients[i], device, strcmp(clients[i], "dave") ? "" : "before");
+        cursors[i] = cursor_now();
+        ck_ok(step_or_empty(read_as(clients[i], device, &cursors[i], CSQ_VERY_LOW, 10)));
+    }
+    run_tell_once();
+    for (i = 0; i <= MANY; i++) {
+        const char *device = i < 2 ? devices[i] : NULL;
+
+        ck_ok(step_or_empty(read_as(clients[i], device, &cursors[i], CSQ_VERY_LOW, 10)));
+        ck_assert_str_eq(texts(), had[i] ? "" : "all");
+    }
+}
+
 const step_operation step_group_operations[] = {
     { "join_group", prepare_group_and_client, NULL, run_join_group, judge_join_group,
       NULL, NULL, 0 },
@@ -186,5 +275,10 @@ const step_operation step_group_operations[] = {
     { "tell_many", prepare_many, NULL, run_tell, judge_tell_many, NULL, NULL, 0 },
     { "tell_everybody", prepare_everybody, NULL, run_tell_everybody, judge_tell_everybody,
       NULL, NULL, 0 },
+    { "tell_once", prepare_many, NULL, run_tell_once, judge_tell_once, NULL, NULL, 0 },
+    { "tell_once_taken", prepare_many, NULL, run_tell_once, judge_tell_once_taken, NULL,
+      NULL, 0 },
+    { "tell_everybody_once", prepare_everybody, NULL, run_tell_everybody_once,
+      judge_tell_everybody_once, NULL, NULL, 0 },
     { NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
 };

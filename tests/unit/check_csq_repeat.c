@@ -5,6 +5,8 @@
 #include "csq_fixture.h"
 
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define HOUR (3600 * SECOND)
 
@@ -118,6 +120,194 @@ START_TEST(an_owner_that_died_is_at_it_no_more)
 }
 END_TEST
 
+/* ---- to many ------------------------------------------------------------------- */
+
+#define MEMBERS 40 /* in most of the shards                             */
+
+static const char *member(int i)
+{
+    return apr_psprintf(fx.pool, "member%d", i);
+}
+
+static void join(void)
+{
+    int i;
+    int changed;
+
+    for (i = 0; i < MEMBERS; i++) {
+        csq_key key = { "realm", member(i), NULL };
+
+        ck_ok(csq_group_add(fx.q, &key, "orders", "staff", fx.now, &changed));
+    }
+}
+
+static apr_status_t tell_staff(const csq_digest *key, csq_refused_fn *each)
+{
+    csq_message message = message_of("x");
+
+    message.id = id;
+    message.repeat = key;
+    return csq_append_group(fx.q, &message, "staff", fx.now, each, NULL, &fx.appended);
+}
+
+/* The one that a publish comes to first or last, or one of its shard. */
+static const char *outer_member(int want_last)
+{
+    int outer = 0;
+    unsigned outermost = want_last ? 0 : CSQ_SHARDS;
+    unsigned shard;
+    int i;
+
+    for (i = 0; i < MEMBERS; i++) {
+        csq_key key = { "realm", member(i), NULL };
+        csq_name name;
+
+        ck_ok(csq_name_make(fx.q, &key, &name));
+        shard = csq_name_shard(&name);
+        if (want_last ? shard >= outermost : shard < outermost) {
+            outermost = shard;
+            outer = i;
+        }
+    }
+    return member(outer);
+}
+
+/* The first has taken it, see below. */
+static void expect_each_once(void)
+{
+    const char *first = outer_member(0);
+    int i;
+
+    for (i = 0; i < MEMBERS; i++) {
+        apr_status_t rv = get(member(i), NULL);
+
+        if (strcmp(member(i), first) == 0) {
+            ck_status(rv, CSQ_EMPTY);
+            continue;
+        }
+        ck_assert_msg(rv == APR_SUCCESS, "%s has nothing", member(i));
+        ck_assert_str_eq(texts(), "x");
+    }
+}
+
+/* Not before the first member has read it and acknowledged. */
+static void die(void *baton, const char *client, apr_status_t status)
+{
+    const char *first = outer_member(0);
+    csq_cursor cursor;
+
+    (void)baton;
+    (void)client;
+    if (status != CSQ_QUEUE_FULL || get(first, NULL) != APR_SUCCESS)
+        _exit(2);
+    cursor = cursor_now();
+    _exit(acknowledge(first, &cursor) == CSQ_EMPTY ? 0 : 3);
+}
+
+/* The publisher dies in the shard of a member whose queue is full. */
+static void tell_half(const csq_digest *key)
+{
+    csq_message message = message_of("x");
+    csq_limits limits;
+    csq_cursor cursor;
+    const char *full = outer_member(1);
+    pid_t child;
+    int status;
+
+    csq_limits_get(fx.q, &limits);
+    limits.max_queue = 1;
+    csq_limits_set(fx.q, &limits);
+    ck_ok(append(&message, full, NULL));
+    child = fork();
+    if (child == 0) {
+        tell_staff(key, die);
+        _exit(1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    limits.max_queue = 10;
+    csq_limits_set(fx.q, &limits);
+    ck_ok(get(full, NULL));
+    cursor = cursor_now();
+    ck_status(acknowledge(full, &cursor), CSQ_EMPTY);
+}
+
+START_TEST(who_died_on_the_way_to_many_is_followed)
+{
+    csq_digest key = digest_of("k");
+    unsigned char first[CSQ_ID_BYTES];
+
+    join();
+    ck_ok(begin("k", "b", 0));
+    memcpy(first, id, sizeof first);
+    tell_half(&key);
+    ck_ok(begin("k", "b", me()));
+    ck_assert_mem_eq(id, first, sizeof first);
+    ck_status(begin("k", "b", me()), CSQ_RUNNING);
+    ck_ok(tell_staff(&key, NULL));
+    ck_assert(fx.appended.resumed);
+    ck_assert_uint_gt(fx.appended.receivers, 0);
+    ck_assert_uint_lt(fx.appended.receivers, MEMBERS);
+    ck_assert_mem_eq(fx.appended.id, first, sizeof first);
+    ck_ok(finish("k", "a", 1));
+    ck_status(begin("k", "b", me()), CSQ_REPEATED);
+    expect_each_once();
+}
+END_TEST
+
+/* Who went on without success leaves it to the next one. */
+START_TEST(what_has_reached_some_is_not_forgotten)
+{
+    csq_digest key = digest_of("k");
+
+    join();
+    ck_ok(begin("k", "b", 0));
+    tell_half(&key);
+    ck_ok(begin("k", "b", me()));
+    ck_ok(csq_repeat_forget(fx.q, &key));
+    ck_status(begin("k", "other", me()), CSQ_OTHER_BODY);
+    ck_ok(begin("k", "b", me()));
+    ck_ok(tell_staff(&key, NULL));
+    ck_assert(fx.appended.resumed);
+    expect_each_once();
+}
+END_TEST
+
+/* It would note how far it is in a record that is another's. */
+START_TEST(a_key_stays_while_its_publisher_is_on_the_way)
+{
+    csq_digest key = digest_of("k");
+
+    join();
+    ck_ok(begin("k", "b", 0));
+    tell_half(&key);
+    ck_ok(begin("k", "b", me()));
+    fx.now += HOUR + 5 * SECOND;
+    ck_ok(csq_expire(fx.q, fx.now, 1000000));
+    ck_status(begin("k", "b", me()), CSQ_RUNNING);
+    ck_ok(tell_staff(&key, NULL));
+    ck_ok(csq_expire(fx.q, fx.now, 1000000));
+    ck_ok(begin("k", "other", me()));
+}
+END_TEST
+
+START_TEST(taken_back_on_the_way_it_reaches_nobody_more)
+{
+    csq_digest key = digest_of("k");
+    csq_message_key message = { "realm", "orders", "tester", { 0 } };
+    csq_message_info info;
+
+    join();
+    ck_ok(begin("k", "b", 0));
+    tell_half(&key);
+    memcpy(message.id, id, CSQ_ID_BYTES);
+    ck_ok(csq_message_withdraw(fx.q, &message, &info));
+    ck_status(begin("k", "b", me()), CSQ_REPEATED);
+    ck_assert_uint_eq(len, 0);
+    ck_status(get(outer_member(1), NULL), CSQ_EMPTY);
+}
+END_TEST
+
 START_TEST(a_full_segment_says_so)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -167,6 +357,10 @@ int main(void)
     tcase_add_test(tc, what_had_no_effect_may_be_tried_again);
     tcase_add_test(tc, it_is_forgotten_after_its_time);
     tcase_add_test(tc, an_owner_that_died_is_at_it_no_more);
+    tcase_add_test(tc, who_died_on_the_way_to_many_is_followed);
+    tcase_add_test(tc, what_has_reached_some_is_not_forgotten);
+    tcase_add_test(tc, a_key_stays_while_its_publisher_is_on_the_way);
+    tcase_add_test(tc, taken_back_on_the_way_it_reaches_nobody_more);
     tcase_add_test(tc, a_full_segment_says_so);
     tcase_add_test(tc, digests_depend_on_every_part);
     suite_add_tcase(suite, tc);

@@ -160,7 +160,7 @@ START_TEST(records_that_do_not_fit_end_the_reading)
         { CSQ_RECORD_GROUP, 3, "\0", 1 },             /* a NUL in a name            */
         { CSQ_RECORD_MEMBER, 2, "x", 1 },             /* of another realm           */
         { CSQ_RECORD_ORIGIN, 4, "/", 1 },             /* no name of an application  */
-        { CSQ_RECORD_REPEAT, 52, "\2", 1 },           /* neither finished nor not   */
+        { CSQ_RECORD_REPEAT, 52, "\43", 1 },          /* more shards than there are */
         { CSQ_RECORD_RECEIPT, 16, "\2", 1 },          /* neither asked nor not */
         { CSQ_RECORD_RECEIPT, 17, "\xff\xff", 2 },    /* no such origin             */
         { CSQ_RECORD_RECEIPT, 37, "\xff", 1 },        /* more left than there were */
