@@ -204,6 +204,7 @@ static int head_is_ready(cs_input *input, conn_rec *c)
 static apr_status_t read_more(cs_input *input, conn_rec *c)
 {
     apr_size_t got = 0;
+    int from_socket = input->direct;
     apr_status_t rv;
 
     if (input->eof) {
@@ -213,9 +214,9 @@ static apr_status_t read_more(cs_input *input, conn_rec *c)
         return APR_EAGAIN;
     }
     rv = read_some(input, c, &got);
-    /* httpd's core reads until it has what was asked or there is no more;
-     * mod_ssl returns one record and may hold another. */
-    input->drained = !input->eof && (got == 0 || (!input->secure && got < READ_SIZE));
+    /* A filter returns what it holds and leaves the socket alone: httpd's core
+     * what a worker has read, mod_ssl a record. */
+    input->drained = !input->eof && (got == 0 || (from_socket && got < READ_SIZE));
     input->direct = input->plain && input->drained;
     return rv;
 }

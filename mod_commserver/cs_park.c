@@ -523,11 +523,12 @@ cs_step cs_park_step(cs_park *park)
     unsigned signals = cs_park_take_signals(park);
     cs_step step;
 
-    if ((signals & (CS_SIGNAL_IN | CS_SIGNAL_HUP)) != 0) {
-        park->input.drained = 0;
-    }
     if ((signals & CS_SIGNAL_HUP) != 0) {
         park->hung_up = 1;
+    }
+    /* The end is told once, maybe together with a request before it. */
+    if ((signals & CS_SIGNAL_IN) != 0 || park->hung_up) {
+        park->input.drained = 0;
     }
     if ((signals & CS_SIGNAL_STOP) != 0) {
         hurry(park);

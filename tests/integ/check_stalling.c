@@ -414,6 +414,42 @@ START_TEST(a_slow_publish_is_answered_though_the_child_ends)
 }
 END_TEST
 
+/* What comes while the first request of a connection is looked at by a worker,
+ * that has read its body already: another request, or the end. */
+START_TEST(what_comes_during_a_slow_request_is_heard)
+{
+    static const char *const bodies[] = { "Transfer-Encoding: chunked\r\n\r\n"
+                                          "1\r\nx\r\n0\r\n\r\n",
+                                          "Content-Length: 1\r\n\r\nx" };
+    httpd *server = start(SLOW_USER);
+    http *c = http_open(server);
+    long long begin;
+
+    make_slow_user(server);
+    http_send(c, support_text("POST /comm/publish/slow/bob HTTP/1.1\r\n"
+                              "Host: localhost\r\n%s%s",
+                              http_auth("backend"), bodies[_i / 2]));
+    ck_assert_ptr_null(http_try(c, 100));
+    if (_i % 2) {
+        http_half_close(c);
+    }
+    else {
+        http_ask(c, "GET", "/comm/poll", "carol", NULL, NULL);
+    }
+    ck_assert_int_eq(http_read(c)->status, 201);
+    begin = process_now_ms();
+    if (_i % 2) {
+        ck_assert_int_eq(http_closed(c, 5000), 1);
+    }
+    else {
+        ck_assert_int_eq(http_read(c)->status, 204);
+    }
+    ck_assert_int_lt((int)(process_now_ms() - begin), process_scale(5000));
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(slow_authentication_delays_nobody_who_waits)
 {
     httpd *server = start(FEW_THREADS SLOW_USER);
@@ -460,6 +496,7 @@ int main(void)
     tcase_add_loop_test(peers, stalled_readers_delay_nobody, 0, 2);
     tcase_add_loop_test(peers, stalled_closers_delay_nobody, 0, 2);
     tcase_add_test(peers, a_client_that_never_stops_asking_delays_nobody);
+    tcase_add_loop_test(peers, what_comes_during_a_slow_request_is_heard, 0, 4);
     tcase_add_test(peers, slow_authentication_delays_nobody_who_waits);
     tcase_add_test(peers, a_slow_publish_is_answered_though_the_child_ends);
     suite_add_tcase(suite, peers);
