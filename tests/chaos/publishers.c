@@ -68,11 +68,11 @@ static const char *payload(int publisher, int serial, unsigned *dice)
 
 /* Until it is taken; the body of that answer. NULL: what came is wrong. */
 static const char *ask_until_taken(stage *s, const char *key, const char *url,
-                                   const char *data, int *out_tries)
+                                   const char *data)
 {
     const char *const headers[] = { key, "Content-Type: application/json", NULL };
 
-    for (*out_tries = 1;; ++*out_tries) {
+    for (;;) {
         web_answer answer = web_ask("backend", url, headers, data);
 
         if (answer.status == 201)
@@ -93,29 +93,24 @@ static void ask_again(stage *s, const char *key, const char *url, const char *da
 {
     char first[1024];
     const char *second;
-    int tries;
 
     snprintf(first, sizeof first, "%s", told);
     stage_sleep((int)stage_dice(dice, AGAIN_MS));
-    second = ask_until_taken(s, key, url, data, &tries);
+    second = ask_until_taken(s, key, url, data);
     if (second && strcmp(first, second) != 0)
         board_complain(s->board, "%s: first %s, and then %s", key, first, second);
 }
 
-/* A group's message can have reached some when its process died, and is not
- * published again then. */
 static void ask_until_answered(stage *s, int publisher, int serial, const char *url,
-                               const char *data, int to_group, unsigned *dice)
+                               const char *data, unsigned *dice)
 {
     const char *key =
         support_text("Idempotency-Key: \"%u-%d-%d\"", s->seed, publisher, serial);
-    int tries;
-    const char *told = ask_until_taken(s, key, url, data, &tries);
+    const char *told = ask_until_taken(s, key, url, data);
 
     if (!told)
         return;
-    board_end(s->board, publisher, serial,
-              to_group && tries > 1 ? BOARD_UNKNOWN : BOARD_ACCEPTED);
+    board_end(s->board, publisher, serial, BOARD_ACCEPTED);
     if (stage_dice(dice, 6) == 0)
         ask_again(s, key, url, data, told, dice);
 }
@@ -141,7 +136,7 @@ void publish_by_http(stage *s, int publisher)
         if (serial < 0)
             return;
         ask_until_answered(s, publisher, serial, url, payload(publisher, serial, &dice),
-                           to_group, &dice);
+                           &dice);
         stage_sleep((int)stage_dice(&dice, PAUSE_MS));
     }
 }
