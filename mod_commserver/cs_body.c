@@ -30,6 +30,7 @@ typedef struct cs_body {
     apr_size_t limit;
     apr_bucket_brigade *brigade;
     int complete; /* EOS was seen                               */
+    int finished; /* done() was called, or it is given up       */
     int chunked;  /* to be there as a whole before it is parsed */
     cs_chunks chunks;
 } cs_body;
@@ -101,6 +102,7 @@ static apr_status_t read_some(request_rec *r, cs_body *body, apr_read_type_e blo
 
 static int finish(request_rec *r, cs_body *body, apr_status_t rv)
 {
+    body->finished = 1;
     if (APR_STATUS_IS_ENOSPC(rv)) {
         return body->done(r, body->baton, APR_ENOSPC, NULL, 0);
     }
@@ -208,8 +210,9 @@ static int begin_on_worker(request_rec *r, cs_body *body)
     int result;
 
     if (!body->chunked) {
+        /* A request may be held once its body is there, too. */
         result = read_on(r, body, APR_NONBLOCK_READ);
-        if (result != SUSPENDED) {
+        if (body->finished) {
             return result;
         }
     }

@@ -57,6 +57,25 @@ START_TEST(a_held_poll_ends_at_its_time)
 END_TEST
 
 /* httpd closes a connection whose peer is lost before it lets go of it. */
+/* What is read of a poll's body, if it has one, is thrown away: once. */
+START_TEST(a_poll_with_a_body_is_held_once)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *c = http_open(server);
+
+    http_ask(c, "POST", "/comm/poll", "alice", WAIT_LONG, "body");
+    parking_await(server, 1);
+    parking_publish(server, "alice", "here");
+    parking_expect(http_read(c), "here");
+    ck_assert_int_eq(parking_held(server), 0);
+    ck_assert_int_eq(
+        http_call(c, "POST", "/comm/poll", "bob", "Prefer: wait=0\r\n", "body")->status,
+        204);
+    http_close(c);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(a_poll_whose_peer_is_lost_while_it_is_held_is_forgotten)
 {
     httpd *server = httpd_start(
@@ -679,6 +698,7 @@ int main(void)
     tcase_set_timeout(held, 120);
     tcase_add_loop_test(held, a_held_poll_is_answered_by_a_publish, 0, 2);
     tcase_add_test(held, a_held_poll_ends_at_its_time);
+    tcase_add_test(held, a_poll_with_a_body_is_held_once);
     tcase_add_test(held, a_poll_whose_peer_is_lost_while_it_is_held_is_forgotten);
     tcase_add_loop_test(held, a_poll_that_closes_its_connection_is_held_too, 0, 2);
     tcase_add_test(held, the_access_log_tells_of_waiting);

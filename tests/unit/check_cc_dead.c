@@ -214,7 +214,7 @@ END_TEST
 START_TEST(one_that_has_expired_is_given_all_the_same)
 {
     char time[CC_TIME_TEXT], text[512];
-    int64_t expires = cc_time_now() + 300;
+    int64_t expires = cc_time_now() + process_scale(300);
 
     cc_time_format(expires, time);
     subscribe(&one, "orders", 1);
