@@ -150,38 +150,61 @@ static apr_status_t tell_staff(const csq_digest *key, csq_refused_fn *each)
     return csq_append_group(fx.q, &message, "staff", fx.now, each, NULL, &fx.appended);
 }
 
-/* The one that a publish comes to first or last, or one of its shard. */
-static const char *outer_member(int want_last)
+static unsigned shard_of(int i)
 {
-    int outer = 0;
-    unsigned outermost = want_last ? 0 : CSQ_SHARDS;
-    unsigned shard;
-    int i;
+    csq_key key = { "realm", member(i), NULL };
+    csq_name name;
 
-    for (i = 0; i < MEMBERS; i++) {
-        csq_key key = { "realm", member(i), NULL };
-        csq_name name;
-
-        ck_ok(csq_name_make(fx.q, &key, &name));
-        shard = csq_name_shard(&name);
-        if (want_last ? shard >= outermost : shard < outermost) {
-            outermost = shard;
-            outer = i;
-        }
-    }
-    return member(outer);
+    ck_ok(csq_name_make(fx.q, &key, &name));
+    return csq_name_shard(&name);
 }
 
-/* The first has taken it, see below. */
+/* Of those that a publish comes to before `end`, one that it comes to last. */
+static const char *last_before(unsigned end)
+{
+    int last = -1;
+    int i;
+
+    for (i = 0; i < MEMBERS; i++)
+        if (shard_of(i) < end && (last < 0 || shard_of(i) > shard_of(last)))
+            last = i;
+    ck_assert_int_ge(last, 0);
+    return member(last);
+}
+
+/* In the last shard; in the last but one; in the first. */
+static const char *last_member(void)
+{
+    return last_before(CSQ_SHARDS);
+}
+
+static const char *last_but_one(void)
+{
+    return last_before(shard_of(atoi(last_member() + 6)));
+}
+
+static const char *first_member(void)
+{
+    int first = 0;
+    int i;
+
+    for (i = 1; i < MEMBERS; i++)
+        if (shard_of(i) < shard_of(first))
+            first = i;
+    return member(first);
+}
+
+/* Two have taken it, see below. */
 static void expect_each_once(void)
 {
-    const char *first = outer_member(0);
+    const char *first = first_member();
+    const char *second = last_but_one();
     int i;
 
     for (i = 0; i < MEMBERS; i++) {
         apr_status_t rv = get(member(i), NULL);
 
-        if (strcmp(member(i), first) == 0) {
+        if (strcmp(member(i), first) == 0 || strcmp(member(i), second) == 0) {
             ck_status(rv, CSQ_EMPTY);
             continue;
         }
@@ -190,18 +213,27 @@ static void expect_each_once(void)
     }
 }
 
-/* Not before the first member has read it and acknowledged. */
-static void die(void *baton, const char *client, apr_status_t status)
+static int reads_and_acknowledges(const char *client)
 {
-    const char *first = outer_member(0);
     csq_cursor cursor;
 
+    if (get(client, NULL) != APR_SUCCESS)
+        return 0;
+    cursor = cursor_now();
+    return acknowledge(client, &cursor) == CSQ_EMPTY;
+}
+
+/* Not before those of the first and of the last shard that are served have read it
+ * and acknowledged. */
+static void die(void *baton, const char *client, apr_status_t status)
+{
     (void)baton;
     (void)client;
-    if (status != CSQ_QUEUE_FULL || get(first, NULL) != APR_SUCCESS)
+    if (status != CSQ_QUEUE_FULL)
         _exit(2);
-    cursor = cursor_now();
-    _exit(acknowledge(first, &cursor) == CSQ_EMPTY ? 0 : 3);
+    _exit(reads_and_acknowledges(first_member()) && reads_and_acknowledges(last_but_one())
+              ? 0
+              : 3);
 }
 
 /* The publisher dies in the shard of a member whose queue is full. */
@@ -210,7 +242,7 @@ static void tell_half(const csq_digest *key)
     csq_message message = message_of("x");
     csq_limits limits;
     csq_cursor cursor;
-    const char *full = outer_member(1);
+    const char *full = last_member();
     pid_t child;
     int status;
 
@@ -304,7 +336,7 @@ START_TEST(taken_back_on_the_way_it_reaches_nobody_more)
     ck_ok(csq_message_withdraw(fx.q, &message, &info));
     ck_status(begin("k", "b", me()), CSQ_REPEATED);
     ck_assert_uint_eq(len, 0);
-    ck_status(get(outer_member(1), NULL), CSQ_EMPTY);
+    ck_status(get(last_member(), NULL), CSQ_EMPTY);
 }
 END_TEST
 
