@@ -399,16 +399,18 @@ csq_batch *cs_lifecycle_batch(void)
 
 /* ---- upkeep ------------------------------------------------------------ */
 
-void cs_lifecycle_upkeep(apr_time_t now)
+int cs_lifecycle_upkeep(apr_time_t now)
 {
     static apr_uint32_t last_second;
     apr_uint32_t second = (apr_uint32_t)apr_time_sec(now);
     apr_uint32_t last = apr_atomic_read32(&last_second);
 
     if (second == last || apr_atomic_cas32(&last_second, second, last) != last)
-        return;
-    if (csq_expire(queue, now, UPKEEP_BUDGET) == APR_INCOMPLETE)
-        apr_atomic_cas32(&last_second, last, second);
+        return 0;
+    if (csq_expire(queue, now, UPKEEP_BUDGET) != APR_INCOMPLETE)
+        return 0;
+    apr_atomic_cas32(&last_second, last, second);
+    return 1;
 }
 
 int cs_lifecycle_monitor(apr_pool_t *p, server_rec *s)

@@ -28,8 +28,9 @@ csq *cs_lifecycle_queue(void);
 const char *cs_lifecycle_segment(void);
 
 /** Let expired messages and clients go; does something at most once a second
- *  in a process and is cheap otherwise. Any thread. */
-void cs_lifecycle_upkeep(apr_time_t now);
+ *  in a process, a portion of what is due, and is cheap otherwise. Any thread.
+ *  @return 1: there is more, call it again soon; 0 */
+int cs_lifecycle_upkeep(apr_time_t now);
 
 /** The calling thread's batch, to be used until the thread does something
  *  else; never NULL. */

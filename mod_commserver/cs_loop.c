@@ -29,10 +29,13 @@
 #define EVENTS_AT_ONCE  256
 #define RINGS_AT_ONCE   256
 #define UPKEEP_INTERVAL apr_time_from_sec(1)
-#define ENDING_TIME     apr_time_from_sec(2)
-#define ENDING_LOOK     apr_time_from_msec(20)
-#define PATIENCE        apr_time_from_sec(4) /* of a child that stops */
-#define GIVE_BACK_LEAST 64 /* connections               */
+
+/* Between two portions of what has expired, while there is more.              */
+#define BACKLOG_INTERVAL apr_time_from_msec(20)
+#define ENDING_TIME      apr_time_from_sec(2)
+#define ENDING_LOOK      apr_time_from_msec(20)
+#define PATIENCE         apr_time_from_sec(4) /* of a child that stops */
+#define GIVE_BACK_LEAST  64                   /* connections               */
 
 /* What epoll's data says when it is no connection: no record has these.      */
 #define NAME_DOORBELL (~(cs_park_name)0)
@@ -292,7 +295,11 @@ static void keep_up(apr_time_t now)
         cs_memory_upkeep();
         cs_lead_upkeep();
         note_connections();
-        cs_lifecycle_upkeep(apr_time_now());
+    }
+    if (now >= cs_loop.next_expiry) {
+        int more = cs_lifecycle_upkeep(apr_time_now());
+
+        cs_loop.next_expiry = now + (more ? BACKLOG_INTERVAL : UPKEEP_INTERVAL);
     }
 }
 
@@ -310,7 +317,9 @@ static int nothing_to_run(void)
 
 static int sleep_time(apr_time_t now)
 {
-    apr_interval_time_t limit = cs_loop.next_upkeep > now ? cs_loop.next_upkeep - now : 0;
+    apr_time_t next = cs_loop.next_upkeep < cs_loop.next_expiry ? cs_loop.next_upkeep
+                                                                : cs_loop.next_expiry;
+    apr_interval_time_t limit = next > now ? next - now : 0;
     apr_interval_time_t time;
 
     pthread_mutex_lock(&cs_loop.lock);

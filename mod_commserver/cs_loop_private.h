@@ -58,7 +58,8 @@ typedef struct cs_loop_state {
     int running;
     apr_uint32_t held;
     apr_time_t next_upkeep;
-    apr_time_t polled; /* when the leader last looked for events     */
+    apr_time_t next_expiry; /* of messages: sooner while there is a backlog   */
+    apr_time_t polled;      /* when the leader last looked for events     */
 
     int epoll;
     int event; /* eventfd: wakes the leader              */

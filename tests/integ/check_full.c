@@ -380,6 +380,32 @@ END_TEST
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(*array))
 
+/* ---- what has expired ------------------------------------------------------ */
+
+#define EXPIRING 5000
+
+/* Nobody comes by who would remove it. */
+START_TEST(what_has_expired_goes_soon)
+{
+    httpd *idle = httpd_start(&(httpd_options){ .children = 1 });
+    http *publisher = http_open(idle);
+    int i;
+
+    for (i = 0; i < EXPIRING; i++)
+        ck_assert_int_eq(http_call(publisher, "POST", "/comm/publish/orders/alice",
+                                   "backend", "TTL: 1\r\n", "x")
+                             ->status,
+                         201);
+    http_close(publisher);
+    wait_until(
+        atoi(support_json(
+            http_once(idle, "GET", "/comm/status", "admin", NULL, NULL)->body, "queued"))
+            == 0,
+        6000);
+    httpd_end(idle);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("full");
@@ -399,6 +425,7 @@ int main(void)
     tcase_add_loop_test(rest, a_full_queue_takes_again_when_messages_expire, 0, 2);
     tcase_add_test(rest, more_memory_than_there_is_is_refused_at_start);
     tcase_add_test(rest, a_state_that_has_no_room_stays_in_memory);
+    tcase_add_test(rest, what_has_expired_goes_soon);
     suite_add_tcase(suite, rest);
     return support_run(suite);
 }
