@@ -369,8 +369,7 @@ static int repeat_answer(request_rec *r, publish *p, const cs_repeat *repeat,
 }
 
 /* Who was at it died before its answer was kept, but it is queued: for some by
- * then, and now for the rest. How many
- * of a group got it is not known any more. */
+ * then, and now for the rest. How many of a group got it is not known any more. */
 static int answer_anew(request_rec *r, publish *p)
 {
     const commserver_message *message = &p->delivery.message;
