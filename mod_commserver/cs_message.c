@@ -91,6 +91,11 @@ static int wait_again(const question *asked)
     return rv == APR_SUCCESS && info.waiting ? CS_WAIT_AGAIN : OK;
 }
 
+static int may_retry(const question *asked, cs_wait_reason reason)
+{
+    return cs_wait_may_retry(reason, asked->began + apr_time_from_sec(asked->wait));
+}
+
 static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
 {
     question *asked = baton;
@@ -104,19 +109,20 @@ static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
         return answer_unheld(r, asked);
     }
     rv = csq_message_get(cs_lifecycle_queue(), &asked->key, 0, NULL, &info);
-    if (reason == CS_WAIT_RUNG && rv == CSQ_BUSY)
+    if (rv == CSQ_BUSY && may_retry(asked, reason))
         return CS_WAIT_RETRY;
     if (reason == CS_WAIT_RUNG && rv == APR_SUCCESS && info.changes == asked->changes)
         again = wait_again(asked);
     if (again != OK)
         return again;
-    let_go(r, asked);
+    if (let_go(r, asked) == CSQ_BUSY && may_retry(asked, reason))
+        return CS_WAIT_RETRY;
     return rv == APR_SUCCESS ? answer_info(r, asked, &info) : answer_failure(r, rv);
 }
 
-static void gone_held(request_rec *r, void *baton)
+static int gone_held(request_rec *r, void *baton)
 {
-    let_go(r, baton);
+    return let_go(r, baton) == CSQ_BUSY ? CS_WAIT_RETRY : OK;
 }
 
 static const cs_wait_ops held = { answer_held, gone_held };

@@ -242,9 +242,24 @@ cs_step cs_park_end_request(cs_park *park, int result)
 
 /* ---- held requests ----------------------------------------------------- */
 
+/* @return 0: its waiter could not be taken off, and there is time to try again. */
+static int take_off(cs_park *park)
+{
+    if (!park->leaving) {
+        park->leaving = 1;
+        cs_park_set_deadline(park, CS_WAIT_PATIENCE);
+    }
+    return park->ops->gone(park->r, park->baton) != CS_WAIT_RETRY
+           || cs_park_deadline_passed(park) || cs_loop_level_get() != CS_LOOP_RUNNING;
+}
+
 static cs_step give_up_held(cs_park *park)
 {
-    park->ops->gone(park->r, park->baton);
+    if (!take_off(park)) {
+        cs_loop_timer_set(park, cs_loop_now() + CS_PARK_RETRY);
+        return CS_STEP_PARK;
+    }
+    park->leaving = 0;
     cs_loop_held_add(-1);
     park->stream = NULL;
     park->unsent = 0;
@@ -360,7 +375,7 @@ static cs_step step_stream(cs_park *park, unsigned signals)
 
 static cs_step step_wait(cs_park *park, unsigned signals)
 {
-    if (park->hung_up) {
+    if (park->hung_up || park->leaving) {
         return give_up_held(park);
     }
     return park->unsent ? step_stream(park, signals) : step_answer(park, signals);
@@ -541,7 +556,8 @@ cs_step cs_park_step(cs_park *park)
         cs_park_look_again(park);
     }
     /* It is told once, maybe together with the request that is held now. */
-    return step == CS_STEP_PARK && park->hung_up && park->phase == CS_PHASE_WAIT
+    return step == CS_STEP_PARK && park->hung_up && !park->leaving
+                   && park->phase == CS_PHASE_WAIT
                ? CS_STEP_RUN
                : step;
 }

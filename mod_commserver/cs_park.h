@@ -107,6 +107,7 @@ typedef struct cs_park {
     unsigned unsent : 1;     /* a stream may have bytes to send         */
     unsigned slow : 1;       /* its reader has not taken the last       */
     unsigned hung_up : 1;    /* the peer has closed its side             */
+    unsigned leaving : 1;    /* given up: its waiter is yet to be taken off */
     unsigned begun : 1;      /* phase HANDOVER: its handler is known    */
     unsigned placeless : 1;  /* httpd has taken its place on the scoreboard */
     unsigned roundabout : 1; /* the URL alone did not tell that it is ours */

@@ -151,44 +151,54 @@ static int answer_stopping(request_rec *r, const cs_poll_request *poll)
 
 /* ---- held -------------------------------------------------------------- */
 
+static int may_retry(const cs_poll_request *poll, cs_wait_reason reason)
+{
+    return cs_wait_may_retry(reason, poll->began + apr_time_from_sec(poll->wait));
+}
+
+static apr_status_t wait_no_more(const cs_poll_request *poll)
+{
+    return csq_waiter_remove(cs_lifecycle_queue(), &poll->key, poll->fetch.waiter);
+}
+
 static int answer_held(request_rec *r, void *baton, cs_wait_reason reason)
 {
     cs_poll_request *poll = baton;
-    csq *q = cs_lifecycle_queue();
     csq_batch *batch = cs_lifecycle_batch();
     apr_status_t rv;
 
     if (reason == CS_WAIT_STOPPING) {
-        csq_waiter_remove(q, &poll->key, poll->fetch.waiter);
+        wait_no_more(poll);
         cs_wait_note(r, poll->began);
         return answer_stopping(r, poll);
     }
-    rv = csq_fetch_batch(q, &poll->key, &poll->fetch, apr_time_now(), batch);
+    rv = csq_fetch_batch(cs_lifecycle_queue(), &poll->key, &poll->fetch, apr_time_now(),
+                         batch);
     if (reason == CS_WAIT_RUNG && rv == CSQ_EMPTY)
         return CS_WAIT_AGAIN;
-    if (reason == CS_WAIT_RUNG && rv == CSQ_BUSY)
-        return CS_WAIT_RETRY;
     cs_wait_note(r, poll->began);
     if (rv == APR_SUCCESS)
         return answer_batch(r, poll, batch);
     if (rv == CSQ_EMPTY) {
         poll->stand = csq_batch_cursor(batch);
-        rv = csq_waiter_remove(q, &poll->key, poll->fetch.waiter);
+        rv = wait_no_more(poll);
     }
-    else if (rv != CSQ_REPLACED)
-        csq_waiter_remove(q, &poll->key, poll->fetch.waiter);
+    else if (rv != CSQ_REPLACED && rv != CSQ_BUSY)
+        wait_no_more(poll);
+    if (rv == CSQ_BUSY && may_retry(poll, reason))
+        return CS_WAIT_RETRY;
     if (rv != APR_SUCCESS)
         return cs_trouble_answer(r, rv);
     tell_preferences(r, poll);
     return answer_empty(r, poll);
 }
 
-static void gone_held(request_rec *r, void *baton)
+static int gone_held(request_rec *r, void *baton)
 {
-    cs_poll_request *poll = baton;
+    const cs_poll_request *poll = baton;
 
     cs_wait_note(r, poll->began);
-    csq_waiter_remove(cs_lifecycle_queue(), &poll->key, poll->fetch.waiter);
+    return wait_no_more(poll) == CSQ_BUSY ? CS_WAIT_RETRY : OK;
 }
 
 static const cs_wait_ops held = { answer_held, gone_held };

@@ -90,10 +90,26 @@ static int go_on(stream *s, apr_time_t now, int result)
     return result;
 }
 
-static int end(request_rec *r, stream *s)
+/* @return OK, or CS_WAIT_RETRY: the queue is busy, its waiter is there still. */
+static int wait_no_more(request_rec *r, const stream *s)
 {
-    csq_waiter_remove(cs_lifecycle_queue(), &s->poll->key, s->poll->fetch.waiter);
     cs_wait_note(r, s->poll->began);
+    return csq_waiter_remove(cs_lifecycle_queue(), &s->poll->key, s->poll->fetch.waiter)
+                   == CSQ_BUSY
+               ? CS_WAIT_RETRY : OK;
+}
+
+static int look_again(stream *s, apr_time_t now)
+{
+    cs_wait_deadline_set(s->poll->hold, now + BUSY_PAUSE);
+    return CS_WAIT_RETRY;
+}
+
+static int end(request_rec *r, stream *s, cs_wait_reason reason)
+{
+    if (wait_no_more(r, s) == CS_WAIT_RETRY && cs_wait_may_retry(reason, s->ends))
+        return look_again(s, apr_time_now());
+    say_retry(s);
     return OK;
 }
 
@@ -121,10 +137,8 @@ static int answer(request_rec *r, void *baton, cs_wait_reason reason)
     apr_time_t now = apr_time_now();
     apr_status_t rv;
 
-    if (reason == CS_WAIT_STOPPING || now >= s->ends) {
-        say_retry(s);
-        return end(r, s);
-    }
+    if (reason == CS_WAIT_STOPPING || now >= s->ends)
+        return end(r, s, reason);
     rv = fetch(s, now, batch);
     switch (rv) {
     case APR_SUCCESS:
@@ -134,8 +148,7 @@ static int answer(request_rec *r, void *baton, cs_wait_reason reason)
             say(s, ":\n\n", 3);
         return go_on(s, now, CS_WAIT_AGAIN);
     case CSQ_BUSY: /* a heartbeat that is due can wait, too                  */
-        cs_wait_deadline_set(s->poll->hold, now + BUSY_PAUSE);
-        return CS_WAIT_RETRY;
+        return look_again(s, now);
     case CSQ_REPLACED:
         say(s, REPLACED, sizeof(REPLACED) - 1);
         break;
@@ -143,12 +156,13 @@ static int answer(request_rec *r, void *baton, cs_wait_reason reason)
         cs_trouble_status(r, rv);
         say_retry(s);
     }
-    return end(r, s);
+    wait_no_more(r, s);
+    return OK;
 }
 
-static void gone(request_rec *r, void *baton)
+static int gone(request_rec *r, void *baton)
 {
-    end(r, baton);
+    return wait_no_more(r, baton);
 }
 
 static const cs_wait_ops held = { answer, gone };

@@ -171,12 +171,13 @@ static int hold_parked(cs_hold *hold, apr_interval_time_t wait)
 
 /* ---- blocking ---------------------------------------------------------- */
 
-static cs_wait_reason reason_of(unsigned signals)
+/* Its time is up when it has been tried again after the deadline. */
+static cs_wait_reason reason_of(unsigned signals, int early)
 {
     if ((signals & CS_SIGNAL_STOP) != 0) {
         return CS_WAIT_STOPPING;
     }
-    return signals != 0 ? CS_WAIT_RUNG : CS_WAIT_DEADLINE;
+    return signals != 0 || early ? CS_WAIT_RUNG : CS_WAIT_DEADLINE;
 }
 
 static int hold_blocking(cs_hold *hold, apr_interval_time_t wait)
@@ -186,14 +187,15 @@ static int hold_blocking(cs_hold *hold, apr_interval_time_t wait)
 
     cs_loop_held_add(1);
     while (result == CS_WAIT_AGAIN || result == CS_WAIT_RETRY) {
-        apr_time_t retry = cs_loop_now() + CS_PARK_RETRY;
-        int early = result == CS_WAIT_RETRY && retry < deadline;
-        unsigned signals = cs_blocked_sleep(hold->park, early ? retry : deadline);
+        apr_time_t until = deadline;
+        unsigned signals;
 
-        if (early && signals == 0) {
-            signals = CS_SIGNAL_RUNG;
+        if (result == CS_WAIT_RETRY) {
+            until = cs_loop_now() + CS_PARK_RETRY;
         }
-        result = hold->ops->answer(hold->r, hold->baton, reason_of(signals));
+        signals = cs_blocked_sleep(hold->park, until);
+        result = hold->ops->answer(hold->r, hold->baton,
+                                   reason_of(signals, until < deadline));
     }
     cs_loop_held_add(-1);
     release_blocking(hold);
@@ -205,6 +207,11 @@ int cs_wait_hold(cs_hold *hold, apr_time_t deadline)
     apr_interval_time_t wait = time_until(deadline);
 
     return hold->blocking ? hold_blocking(hold, wait) : hold_parked(hold, wait);
+}
+
+int cs_wait_may_retry(cs_wait_reason reason, apr_time_t ends)
+{
+    return reason != CS_WAIT_STOPPING && apr_time_now() < ends + CS_WAIT_PATIENCE;
 }
 
 void cs_wait_note(request_rec *r, apr_time_t began)

@@ -34,8 +34,12 @@ typedef enum {
  * ahead; of anything else allowed for CS_WAIT_RUNG only.                     */
 #define CS_WAIT_AGAIN (-1000)
 
-/* The same, but the queue could not be looked at: ring again in a moment.   */
+/* Its queue is busy: call again in a moment. Returned by `answer`, for as long as
+ * cs_wait_may_retry() says so, and by `gone`.                                */
 #define CS_WAIT_RETRY (-1001)
+
+/* How long a request that should have ended stays held for that.             */
+#define CS_WAIT_PATIENCE apr_time_from_sec(5)
 
 /* Of a stream: it has more to say once that is sent.                        */
 #define CS_WAIT_MORE (-1002)
@@ -46,8 +50,10 @@ typedef struct cs_wait_ops {
      * Returns what a handler would (OK, DONE, an HTTP status), CS_WAIT_AGAIN or
      * CS_WAIT_RETRY. */
     int (*answer)(request_rec *r, void *baton, cs_wait_reason reason);
-    /* The client went away: take the waiter off the queue. No response.      */
-    void (*gone)(request_rec *r, void *baton);
+    /* The client went away: take the waiter off the queue. No response.
+     * Returns OK, or CS_WAIT_RETRY: it is there still. Not called again once
+     * patience is over or the child stops.                                   */
+    int (*gone)(request_rec *r, void *baton);
 } cs_wait_ops;
 
 typedef struct cs_hold cs_hold;
@@ -90,6 +96,13 @@ void cs_wait_cancel(cs_hold *hold);
  * @return what the handler must return: SUSPENDED, or the answer's result.
  */
 int cs_wait_hold(cs_hold *hold, apr_time_t deadline);
+
+/**
+ * Within `answer`: whether to try a busy queue again, with CS_WAIT_RETRY. A waiter
+ * that nobody takes off would count as a client that is there.
+ * @param ends  when the request is to end
+ */
+int cs_wait_may_retry(cs_wait_reason reason, apr_time_t ends);
 
 /** Note for the log how long r was held. */
 void cs_wait_note(request_rec *r, apr_time_t began);

@@ -389,6 +389,56 @@ START_TEST(a_thread_that_cannot_be_made_loses_nothing)
 }
 END_TEST
 
+/* ---- locks ------------------------------------------------------------------- */
+
+/* "dropped" once the time has passed in which who polled still counts as there. */
+static int counts_as_there(const char *device)
+{
+    http_answer *answer =
+        http_once(server, "POST", support_text("/comm/publish/orders/%s", device),
+                  "backend", "TTL: 0\r\n", "now");
+
+    ck_assert_int_eq(answer->status, 201);
+    return strcmp(support_json(answer->body, "state"), "dropped") != 0;
+}
+
+#define BRIEF  "Prefer: wait=1\r\n"
+#define EVENTS "Accept: text/event-stream\r\n"
+
+/* All of them end while the lock of their queues is taken: two whose time is up,
+ * two whose client leaves.                                                   */
+START_TEST(who_leaves_while_the_queue_is_busy_waits_no_more)
+{
+    const char *const device[4] = { "alice/up", "alice/stream-up", "bob/gone",
+                                    "bob/stream-gone" };
+    const char *const fields[4] = { BRIEF, EVENTS, WAIT_LONG, EVENTS };
+    http *held[4];
+    int i;
+
+    start_with(&(httpd_options){ .children = 1, .config = "CommServerMaxStream 1\n" });
+    for (i = 0; i < 4; i++) {
+        held[i] = http_open(server);
+        http_ask(held[i], "GET",
+                 support_text("/comm/poll?device=%s", strchr(device[i], '/') + 1),
+                 i < 2 ? "alice" : "bob", fields[i], NULL);
+    }
+    parking_await(server, 4);
+    faults_plan(f, FAULT_LOCK, 1, 1000000, ETIMEDOUT);
+    http_close(held[2]);
+    http_close(held[3]);
+    faults_await(f, 40);
+    ck_assert_ptr_null(http_try(held[0], 0));
+    faults_end(f);
+    ck_assert_int_eq(http_read(held[0])->status, 204);
+    http_close(held[0]);
+    http_close(held[1]);
+    parking_await(server, 0);
+    for (i = 0; i < 4; i++)
+        wait_until(!counts_as_there(device[i]), 15000);
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("faults");
@@ -411,6 +461,7 @@ int main(void)
         tcase_add_test(tc, a_publish_without_memory_is_busy);
     }
     tcase_add_test(tc, a_thread_that_cannot_be_made_loses_nothing);
+    tcase_add_test(tc, who_leaves_while_the_queue_is_busy_waits_no_more);
     suite_add_tcase(suite, tc);
     return support_run(suite);
 }

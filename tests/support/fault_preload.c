@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "faults.h"
@@ -48,10 +49,15 @@ static int is_of_module(const void *caller)
 }
 
 /* caller NULL: whoever calls. */
+static int is_planned(fault_call call, const void *caller)
+{
+    return page && __atomic_load_n(&page->call, __ATOMIC_SEQ_CST) == call
+           && getpid() != parent && (!caller || is_of_module(caller));
+}
+
 static int fails(fault_call call, const void *caller)
 {
-    if (!page || __atomic_load_n(&page->call, __ATOMIC_SEQ_CST) != call
-        || getpid() == parent || (caller && !is_of_module(caller))
+    if (!is_planned(call, caller)
         || __atomic_sub_fetch(&page->left, 1, __ATOMIC_SEQ_CST) > 0
         || __atomic_fetch_sub(&page->times, 1, __ATOMIC_SEQ_CST) <= 0)
         return 0;
@@ -104,6 +110,20 @@ ssize_t write(int fd, const void *data, size_t len)
 {
     REAL(write);
     return fails(FAULT_WRITE, CALLER) ? -1 : real(fd, data, len);
+}
+
+/* Somebody has the lock for as long as the plan says. */
+int pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+    REAL(pthread_mutex_trylock);
+    return is_planned(FAULT_LOCK, CALLER) ? EBUSY : real(mutex);
+}
+
+int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock,
+                            const struct timespec *deadline)
+{
+    REAL(pthread_mutex_clocklock);
+    return fails(FAULT_LOCK, CALLER) ? ETIMEDOUT : real(mutex, clock, deadline);
 }
 
 void *calloc(size_t count, size_t size)

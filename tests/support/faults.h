@@ -26,6 +26,7 @@ typedef enum fault_call {
     FAULT_EVENTFD,
     FAULT_OPEN,
     FAULT_WRITE,
+    FAULT_LOCK,   /* waiting for the lock of a queue, which is taken     */
     FAULT_CALLOC, /* of 2000 bytes or more: without the few below that a child
                      ends, as without memory of APR                      */
     FAULT_ACCEPT, /* of httpd, APR and the module                       */
