@@ -9,6 +9,9 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #define PIECE_SIZE 32768 /* half of FlushMaxThreshold's default        */
 
 static int pass(request_rec *r, apr_bucket_brigade *brigade)
@@ -117,6 +120,14 @@ static void append_mark(apr_bucket_brigade *brigade)
     bucket->start = 0;
     bucket->data = NULL;
     APR_BRIGADE_INSERT_TAIL(brigade, bucket);
+}
+
+void cs_output_stream_patience(const cs_park *park, apr_interval_time_t time)
+{
+    unsigned milliseconds = (unsigned)apr_time_as_msec(time);
+
+    setsockopt(park->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds,
+               sizeof(milliseconds));
 }
 
 int cs_output_stream_pending(const cs_park *park)

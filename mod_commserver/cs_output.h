@@ -32,6 +32,14 @@ int cs_output_continue(cs_park *park, unsigned signals);
  */
 int cs_output_stream(cs_park *park, request_rec *r);
 
+/**
+ * Of a stream: have the kernel break the connection when the peer does not
+ * acknowledge what it is sent. Otherwise a reader that vanished with its network
+ * is held until the kernel gives up, which takes it a quarter of an hour.
+ * @param time  until then; 0: as the kernel does by itself
+ */
+void cs_output_stream_patience(const cs_park *park, apr_interval_time_t time);
+
 /** Whether the stream has more to say than the filters were passed. */
 int cs_output_stream_pending(const cs_park *park);
 

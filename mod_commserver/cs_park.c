@@ -308,6 +308,7 @@ static void send_last(cs_park *park)
     if (cs_output_stream_continue(park) != APR_SUCCESS) {
         park->c->aborted = 1;
     }
+    cs_output_stream_patience(park, 0);
 }
 
 static cs_step end_held(cs_park *park, int result)

@@ -12,6 +12,7 @@
 #include "cs_config.h"
 #include "cs_lifecycle.h"
 #include "cs_loop.h"
+#include "cs_output.h"
 #include "cs_park.h"
 
 #include <http_log.h>
@@ -159,6 +160,7 @@ static int hold_parked(cs_hold *hold, apr_interval_time_t wait)
     if (hold->stream != NULL) {
         park->later =
             apr_brigade_create(hold->r->pool, hold->r->connection->bucket_alloc);
+        cs_output_stream_patience(park, park->timeout);
     }
     cs_park_set_deadline(park, wait);
     cs_loop_held_add(1);

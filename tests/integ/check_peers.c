@@ -175,6 +175,53 @@ static void endless_trailers(peers *all)
                  long_piece("X-More: ", 'x', "\r\n"), 0);
 }
 
+/* The first bytes of a hello of 512, and then one at a time. httpd's workers wait
+ * for these, as before any request.                                          */
+static void slow_handshakes(peers *all)
+{
+    static const char hello[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    int i;
+
+    for (i = 0; i < PEERS; i++)
+        all->fds[i] = -1;
+    for (i = 0;; i = (i + 1) % PEERS) {
+        int *fd = &all->fds[i];
+
+        if (*fd < 0 && (*fd = open_from(all->tls_port, 0)) >= 0)
+            send(*fd, hello, sizeof hello - 1, MSG_NOSIGNAL);
+        else if (*fd >= 0)
+            send(*fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (*fd >= 0 && !alive(*fd)) {
+            close(*fd);
+            *fd = -1;
+        }
+        if (i == 0)
+            poll(NULL, 0, DRIP_MS);
+    }
+}
+
+/* On connections that are adopted: the head of a TLS record of 16 KiB, and then
+ * of its body a byte at a time, which mod_ssl cannot decipher before the last. */
+static void slow_records(peers *all)
+{
+    static const char record[] = "\x17\x03\x03\x40\x00";
+    http *open[PEERS];
+    int i, n;
+
+    for (i = 0; i < PEERS; i++) {
+        open[i] = http_open_port(all->tls_port, 1);
+        for (n = 0; n < 2; n++)
+            http_call(open[i], "POST", "/comm/publish/orders/nobody", "backend", NULL,
+                      "x");
+        send(http_socket(open[i]), record, sizeof record - 1, MSG_NOSIGNAL);
+    }
+    for (i = 0;; i = (i + 1) % PEERS) {
+        send(http_socket(open[i]), "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (i == 0)
+            poll(NULL, 0, DRIP_MS);
+    }
+}
+
 /* Who polls and shuts down its side is gone. */
 static void half_closed_polls(peers *all)
 {
@@ -386,6 +433,8 @@ static const struct {
     { "endless chunks", endless_chunks, 0 },
     { "endless chunk extensions", endless_chunk_extensions, 0 },
     { "endless trailers", endless_trailers, 0 },
+    { "slow TLS handshakes", slow_handshakes, 0 },
+    { "slow TLS records", slow_records, 0 },
     { "half-closed polls", half_closed_polls, 0 },
     { "polls that are reset", reset_polls, 0 },
     { "connects in a row", connects_in_a_row, 1 },
@@ -416,14 +465,15 @@ static int be_disturbed(const httpd *server, honest *client, int i, int quiet)
 
 START_TEST(an_honest_client_is_not_delayed)
 {
-    httpd *server = httpd_start(&(httpd_options){
-        .children = 2,
-        .threads = 8,
-        .tls = 1,
-        .modules = "reqtimeout",
-        .log_level = "warn",
-        .config = "CommServerMaxEventThreads 4\nRequestReadTimeout header=10 body=10\n"
-                  "KeepAliveTimeout 100\n" });
+    httpd *server = httpd_start(
+        &(httpd_options){ .children = 2,
+                          .threads = 8,
+                          .tls = 1,
+                          .modules = "reqtimeout",
+                          .log_level = "warn",
+                          .config = "CommServerMaxEventThreads 4\nRequestReadTimeout "
+                                    "handshake=10 header=10 body=10\n"
+                                    "KeepAliveTimeout 100\n" });
     honest client = { parking_adopt(server), parking_adopt(server), "" };
     holdings before, after;
     int quiet, worst, i;

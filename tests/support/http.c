@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
@@ -105,6 +106,9 @@ static void release(http *c)
 
 void http_close(http *c)
 {
+    int none = 0;
+
+    setsockopt(c->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
     if (c->tls && !c->ended)
         SSL_shutdown(c->tls);
     release(c);
@@ -123,6 +127,15 @@ void http_half_close(http *c)
     if (c->tls)
         SSL_shutdown(c->tls);
     shutdown(c->fd, SHUT_WR);
+}
+
+void http_vanish(http *c)
+{
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog all = { 1, &drop };
+
+    ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all),
+                     0);
 }
 
 int http_socket(http *c)

@@ -35,6 +35,9 @@ void http_close(http *c);
 void http_reset(http *c);
 /** No more will be sent; what comes can still be read. */
 void http_half_close(http *c);
+/** As if its machine had lost its network: nothing that the peer sends arrives,
+ *  nor is acknowledged. Until http_close(). */
+void http_vanish(http *c);
 /** Its socket, for tests that need one. */
 int http_socket(http *c);
 
