@@ -133,11 +133,18 @@ start_server() { # NAME
     esac
 }
 
+# nchan's waiters share one channel. With us each is a client, of a group by itself.
+to_everybody() {
+    args=("${args[@]/#X-Client: \{client\}/X-Client: waiter\{index\}}")
+    args=("${args[@]/#\/comm\/publish\/bench\/\{client\}//comm/publish/bench/-/all}")
+}
+
 # ---- runs ----------------------------------------------------------------------
 
 run() { # SERVER MODE
     local server=$1 mode=$2 brief=$((seconds > 2 ? 2 : seconds))
     start_server "$server" || { stop_all; return; }
+    case $server/$mode in commserver*/fanout) to_everybody ;; esac
     case $mode in
     idle) set -- idle -n "$idle_clients" --hold 3 --inflight 90 ;; # mosquitto's backlog: 100
     latency) set -- latency -n "$latency_waiters" -r "$latency_rate" -d "$seconds" \

@@ -317,6 +317,9 @@ static apr_status_t give(cs_input *input, ap_filter_t *f, apr_bucket_brigade *bb
     return APR_SUCCESS;
 }
 
+/* httpd asks after each request whether another is there, speculatively. The event
+ * loop knows where the last read left nothing behind; else it is our turn to read,
+ * so that the next one can be direct.                                        */
 static apr_status_t input_filter(ap_filter_t *f, apr_bucket_brigade *bb,
                                  ap_input_mode_t mode, apr_read_type_e block,
                                  apr_off_t readbytes)
@@ -326,11 +329,15 @@ static apr_status_t input_filter(ap_filter_t *f, apr_bucket_brigade *bb,
     if (mode != AP_MODE_INIT && cs_input_pending(input)) {
         return give(input, f, bb, mode, readbytes);
     }
-    /* httpd asks after each request whether another is there. The event loop
-     * knows: no read is needed where the last one left nothing behind. */
-    if (mode == AP_MODE_SPECULATIVE && block == APR_NONBLOCK_READ && input->drained
+    if (mode == AP_MODE_SPECULATIVE && block == APR_NONBLOCK_READ
         && cs_loop_thread_self() != NULL) {
-        return APR_SUCCESS;
+        (void)read_more(input, f->c);
+        if (cs_input_pending(input)) {
+            return give(input, f, bb, mode, readbytes);
+        }
+        if (input->drained) {
+            return APR_SUCCESS;
+        }
     }
     input->direct = 0;
     return ap_get_brigade(f->next, bb, mode, block, readbytes);
