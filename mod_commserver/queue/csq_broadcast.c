@@ -193,6 +193,20 @@ static apr_status_t add_members(sending *s)
     return rv;
 }
 
+/* Most are empty where the segment has room for many more clients than there are.
+ * @return `end`: all from `bucket` on are */
+static uint32_t next_used(const csq *q, uint32_t bucket, uint32_t end)
+{
+    const uint32_t *b = q->buckets;
+
+    while (end - bucket >= 4
+           && !(b[bucket] | b[bucket + 1] | b[bucket + 2] | b[bucket + 3]))
+        bucket += 4;
+    while (bucket < end && !b[bucket])
+        bucket++;
+    return bucket;
+}
+
 static apr_status_t add_everybody(sending *s)
 {
     csq *q = s->p.q;
@@ -203,7 +217,8 @@ static apr_status_t add_everybody(sending *s)
     csq_client *client;
     apr_status_t rv = APR_SUCCESS;
 
-    for (; bucket < end && rv == APR_SUCCESS; bucket++)
+    for (bucket = next_used(q, bucket, end); bucket < end && rv == APR_SUCCESS;
+         bucket = next_used(q, bucket + 1, end))
         for (number = q->buckets[bucket]; number && rv == APR_SUCCESS;
              number = client->hash_next) {
             client = csq_client_at(q, number);
