@@ -161,6 +161,13 @@ static void forget_head(cc_answer *answer)
     answer->granted = -1;
 }
 
+/* The line behind a head. */
+static int is_empty(cc_slice line)
+{
+    return (line.len == 1 && line.data[0] == '\n')
+           || (line.len == 2 && memcmp(line.data, "\r\n", 2) == 0);
+}
+
 /* What an interim answer (1xx) says is not said by the answer. */
 static void end_head(cc_exchange *x)
 {
@@ -198,7 +205,7 @@ size_t cc_exchange_on_header(char *data, size_t size, size_t count, void *baton)
     else if (is_header(line, "Date", &value)) {
         read_date(&x->answer, value);
     }
-    else if (line.len <= strlen("\r\n")) {
+    else if (is_empty(line)) {
         end_head(x);
     }
     return line.len;

@@ -30,7 +30,6 @@ static const char *read_pattern(void)
 
 const char *core_allow(void)
 {
-    const char *wrapper = getenv("TEST_WRAPPER");
     struct rlimit limit;
 
     getrlimit(RLIMIT_CORE, &limit);
@@ -38,7 +37,7 @@ const char *core_allow(void)
     setrlimit(RLIMIT_CORE, &limit);
     if (limit.rlim_max == 0)
         return "the limit of core files is 0";
-    if ((wrapper && *wrapper) || SANITIZER_PRELOAD[0])
+    if (support_wrapped() || SANITIZER_PRELOAD[0])
         return "it runs under a wrapper or with sanitizers, which leave none";
     if (strncmp(read_pattern(), "core", 4) != 0)
         return "cores go elsewhere, see " PATTERN_FILE;

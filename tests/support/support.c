@@ -43,6 +43,13 @@ int support_sanitized(void)
     return SANITIZER_PRELOAD[0] != '\0';
 }
 
+int support_wrapped(void)
+{
+    const char *wrapper = getenv("TEST_WRAPPER");
+
+    return wrapper && *wrapper;
+}
+
 void support_need_httpd(void)
 {
     if (!httpd_program())

@@ -37,6 +37,9 @@ void support_skip(const char *reason) __attribute__((noreturn));
  *  that of the process. */
 int support_sanitized(void);
 
+/** What is tested runs by $TEST_WRAPPER (valgrind). */
+int support_wrapped(void);
+
 /** Skip the program unless there is an httpd that tests can start. */
 void support_need_httpd(void);
 

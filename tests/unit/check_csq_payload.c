@@ -76,6 +76,34 @@ START_TEST(text_becomes_a_string)
 }
 END_TEST
 
+/* Wherever it stands: several bytes are looked at together. */
+START_TEST(what_must_be_escaped_is_found_anywhere)
+{
+    static const char special[] = "\x01\x1f\"\\\n \x7f!#[]";
+    char body[40], wanted[64];
+    size_t len, at, i;
+
+    for (len = 1; len < sizeof body; len++)
+        for (at = 0; at < len; at++)
+            for (i = 0; i < sizeof special - 1; i++) {
+                unsigned char c = (unsigned char)special[i];
+                char as[8] = { (char)c, 0 };
+
+                if (c == '\n')
+                    strcpy(as, "\\n");
+                else if (c < 0x20)
+                    snprintf(as, sizeof as, "\\u%04x", c);
+                else if (c == '"' || c == '\\')
+                    snprintf(as, sizeof as, "\\%c", c);
+                memset(body, 'x', len);
+                body[at] = (char)c;
+                snprintf(wanted, sizeof wanted, "\"%.*s%s%.*s\"", (int)at, body, as,
+                         (int)(len - at - 1), body + at + 1);
+                expect(NULL, body, len, CSQ_TEXT, wanted);
+            }
+}
+END_TEST
+
 START_TEST(the_rest_becomes_base64)
 {
     expect(NULL, "a\0b", 3, CSQ_BINARY, "\"YQBi\"");
@@ -104,24 +132,88 @@ START_TEST(escaped_text_is_json)
 }
 END_TEST
 
-static const char *const good[] = {
-    "null", "true", "false", "0", "-0", "1.5", "1e5", "1E+5", "-1.25e-10", "\"\"",
-    "\"abcdefghijklmnop\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\"", "[]", "{}",
-    " [ ] ", "[1,2,3]", "{\"a\":1}", "{\"a\":{\"b\":[{},[],\"\"]},\"c\":[]}",
-    "\t\r\n {\"a\" : 1 , \"b\" : 2} \n", "[[[[[[[[]]]]]]]]",
-    "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"", "\"\x7f\"", "{\"\":0}",
-    "123456789012345678901234567890", "\"12345678\\n12345678\""
-};
+static const char *const good[] = { "null",
+                                    "true",
+                                    "false",
+                                    "0",
+                                    "-0",
+                                    "1.5",
+                                    "1e5",
+                                    "1E+5",
+                                    "-1.25e-10",
+                                    "\"\"",
+                                    "\"abcdefghijklmnop\"",
+                                    "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\"",
+                                    "[]",
+                                    "{}",
+                                    " [ ] ",
+                                    "[1,2,3]",
+                                    "{\"a\":1}",
+                                    "{\"a\":{\"b\":[{},[],\"\"]},\"c\":[]}",
+                                    "\t\r\n {\"a\" : 1 , \"b\" : 2} \n",
+                                    "[[[[[[[[]]]]]]]]",
+                                    "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"",
+                                    "\"\x7f\"",
+                                    "{\"\":0}",
+                                    "123456789012345678901234567890",
+                                    "\"12345678\\n12345678\"" };
 
-static const char *const bad[] = {
-    "", " ", "nul", "nulll", "True", "01", "-", "+1", "1.", ".5", "1e", "1e+", "0x1",
-    "\"", "\"a", "\"\\x\"", "\"\\u12g4\"", "\"\\u123\"", "\"\n\"", "\"\t\"", "\"\x01\"",
-    "[", "]", "[1,]", "[,1]", "[1 2]", "{", "}", "{a:1}", "{\"a\"}", "{\"a\":}",
-    "{\"a\":1,}", "{,}", "{\"a\" 1}", "{1:2}", "[1}", "{\"a\":1]", "1 2", "{}{}",
-    "'a'", "NaN", "Infinity", "[1]]", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf5\"",
-    "\"\xc3\"", "\"\xe2\x82\"", "\"\\", "\"\\u", "//", "[1,/**/2]", "\"12345678\x02\"",
-    "\"1234567\xff\"", "{\"a\":1 \"b\":2}", "[[]"
-};
+static const char *const bad[] = { "",
+                                   " ",
+                                   "nul",
+                                   "nulll",
+                                   "True",
+                                   "01",
+                                   "-",
+                                   "+1",
+                                   "1.",
+                                   ".5",
+                                   "1e",
+                                   "1e+",
+                                   "0x1",
+                                   "\"",
+                                   "\"a",
+                                   "\"\\x\"",
+                                   "\"\\u12g4\"",
+                                   "\"\\u123\"",
+                                   "\"\n\"",
+                                   "\"\t\"",
+                                   "\"\x01\"",
+                                   "[",
+                                   "]",
+                                   "[1,]",
+                                   "[,1]",
+                                   "[1 2]",
+                                   "{",
+                                   "}",
+                                   "{a:1}",
+                                   "{\"a\"}",
+                                   "{\"a\":}",
+                                   "{\"a\":1,}",
+                                   "{,}",
+                                   "{\"a\" 1}",
+                                   "{1:2}",
+                                   "[1}",
+                                   "{\"a\":1]",
+                                   "1 2",
+                                   "{}{}",
+                                   "'a'",
+                                   "NaN",
+                                   "Infinity",
+                                   "[1]]",
+                                   "\"\xc0\x80\"",
+                                   "\"\xed\xa0\x80\"",
+                                   "\"\xf5\"",
+                                   "\"\xc3\"",
+                                   "\"\xe2\x82\"",
+                                   "\"\\",
+                                   "\"\\u",
+                                   "//",
+                                   "[1,/**/2]",
+                                   "\"12345678\x02\"",
+                                   "\"1234567\xff\"",
+                                   "{\"a\":1 \"b\":2}",
+                                   "[[]" };
 
 START_TEST(well_formed_json_is_taken)
 {
@@ -194,6 +286,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, json_travels_as_it_is);
     tcase_add_test(tc, text_becomes_a_string);
+    tcase_add_test(tc, what_must_be_escaped_is_found_anywhere);
     tcase_add_test(tc, the_rest_becomes_base64);
     tcase_add_test(tc, escaped_text_is_json);
     tcase_add_test(tc, well_formed_json_is_taken);
