@@ -86,30 +86,26 @@ static int must_escape(unsigned char c)
     return c < 0x20 || c == '"' || c == '\\';
 }
 
-#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
+/* Compared at once, as all processors in use can. */
+typedef unsigned char vector __attribute__((vector_size(16)));
 
-/* Whether one of eight bytes is below `least` (at most 0x80). */
-static int has_below(uint64_t eight, unsigned least)
+static int has_escape(const char *at)
 {
-    return ((eight - EACH_BYTE(least)) & ~eight & EACH_BYTE(0x80)) != 0;
-}
+    uint64_t halves[2];
+    vector bytes;
+    vector found;
 
-static int has_escape(uint64_t eight)
-{
-    return has_below(eight, 0x20) || has_below(eight ^ EACH_BYTE('"'), 1)
-           || has_below(eight ^ EACH_BYTE('\\'), 1);
+    memcpy(&bytes, at, sizeof bytes);
+    found = (vector)((bytes < 0x20) | (bytes == '"') | (bytes == '\\'));
+    memcpy(halves, &found, sizeof found);
+    return (halves[0] | halves[1]) != 0;
 }
 
 /* Where the next byte that must be escaped is, from `from` on; len: nowhere. */
 static size_t find_escape(const char *body, size_t from, size_t len)
 {
-    uint64_t eight;
-
-    for (; len - from >= sizeof eight; from += sizeof eight) {
-        memcpy(&eight, body + from, sizeof eight);
-        if (has_escape(eight))
-            break;
-    }
+    while (len - from >= sizeof(vector) && !has_escape(body + from))
+        from += sizeof(vector);
     while (from < len && !must_escape((unsigned char)body[from]))
         from++;
     return from;
@@ -141,25 +137,31 @@ static char *put_escaped(char *out, unsigned char c)
     return out + 5;
 }
 
-static const char *quote_text(const char *body, size_t len, apr_pool_t *pool,
-                              apr_size_t *out_len)
+static char *copy_escaped(char *out, const char *body, size_t len)
 {
-    size_t total = quoted_length(body, len);
-    char *start = apr_palloc(pool, total);
-    char *out = start;
     size_t from = 0;
     size_t i;
 
-    *out++ = '"';
     while ((i = find_escape(body, from, len)) < len) {
         memcpy(out, body + from, i - from);
         out = put_escaped(out + (i - from), (unsigned char)body[i]);
         from = i + 1;
     }
-    if (len > from)
-        memcpy(out, body + from, len - from);
-    out += len - from;
-    *out = '"';
+    memcpy(out, body + from, len - from);
+    return out + (len - from);
+}
+
+static const char *quote_text(const char *body, size_t len, apr_pool_t *pool,
+                              apr_size_t *out_len)
+{
+    size_t total = quoted_length(body, len);
+    char *start = apr_palloc(pool, total);
+
+    start[0] = start[total - 1] = '"';
+    if (total > len + 2)
+        copy_escaped(start + 1, body, len);
+    else if (len)
+        memcpy(start + 1, body, len);
     *out_len = total;
     return start;
 }
