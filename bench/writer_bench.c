@@ -8,7 +8,8 @@
  * -S they go to s0, s1, ..., for whom another process holds event streams and
  * counts what comes (the server names clients by X-Client, as
  * conf/commserver.conf.in): at most `window` messages are on their way then, and
- * the processor time of the server PID is added. One line of results; status 1 if something was not delivered.
+ * the processor time of the server PID is added. One line of results; status 1 if
+ * something was not delivered.
  */
 #include "commserver_writer.h"
 #include "pushbench/pushbench.h"
