@@ -4,6 +4,7 @@
 #include "cs_compat.h"
 
 #include "cs_answer.h"
+#include "cs_config.h"
 #include "cs_loop.h"
 #include "cs_private.h"
 
@@ -85,7 +86,8 @@ static int is_plain(request_rec *r)
            && r->connection->keepalive != AP_CONN_CLOSE && !r->expecting_100
            && apr_is_empty_table(r->err_headers_out)
            && apr_table_get(r->headers_out, "Vary") == NULL && has_usual_filters(r)
-           && !is_bent(r) && !APLOGrtrace3(r);
+           && !is_bent(r) && !APLOGrtrace3(r)
+           && cs_config_server_get(r->server)->shortcuts;
 }
 
 /* ---- writing --------------------------------------------------------------- */

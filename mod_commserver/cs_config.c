@@ -209,6 +209,13 @@ static const char *set_direct(cmd_parms *cmd, void *dir, int on)
     return NULL;
 }
 
+static const char *set_shortcuts(cmd_parms *cmd, void *dir, int on)
+{
+    (void)dir;
+    cs_config_server_get(cmd->server)->shortcuts = on != 0;
+    return NULL;
+}
+
 #define ANYWHERE (RSRC_CONF | ACCESS_CONF)
 /* A number: its setting is the info of the row.                             */
 #define ROW(name, setting, where, text)                                       \
@@ -225,6 +232,8 @@ const command_rec cs_config_commands[] = {
                   "expression whose value is the sender of a message"),
     AP_INIT_FLAG(CS_DIRECT, set_direct, NULL, ANYWHERE,
                  "on: leave out the file system, Directory sections and .htaccess"),
+    AP_INIT_FLAG(CS_SHORTCUTS, set_shortcuts, NULL, RSRC_CONF,
+                 "off: read and answer through all filters of httpd"),
     AP_INIT_TAKE1(CS_OVERFLOW, set_overflow, NULL, RSRC_CONF,
                   "what a full queue does: reject or drop-oldest"),
     AP_INIT_TAKE1(CS_STATE_DIR, set_state_dir, NULL, RSRC_CONF,
@@ -280,6 +289,7 @@ void *cs_config_server_create(apr_pool_t *p, server_rec *s)
     config->blocking_shared = 0;
     config->max_parked = CS_CONFIG_UNSET;
     config->max_event_threads = CS_CONFIG_UNSET;
+    config->shortcuts = CS_CONFIG_UNSET;
     return config;
 }
 
@@ -309,6 +319,7 @@ void *cs_config_server_merge(apr_pool_t *p, void *base, void *add)
     c->blocking_shared = 0;
     c->max_parked = merge_number(b->max_parked, a->max_parked);
     c->max_event_threads = merge_number(b->max_event_threads, a->max_event_threads);
+    c->shortcuts = merge_number(b->shortcuts, a->shortcuts);
     return c;
 }
 
@@ -393,6 +404,7 @@ static void resolve_numbers(cs_config_server *config)
     set_default(&config->blocking_polls, workers < 4 ? 1 : workers / 4);
     set_default(&config->max_parked, parked_by_descriptors(threads));
     set_default(&config->max_event_threads, DEFAULT_EVENT_THREADS);
+    set_default(&config->shortcuts, 1);
 }
 
 static int shorter_base_first(const void *left, const void *right)

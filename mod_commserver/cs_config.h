@@ -45,6 +45,7 @@ typedef struct cs_config_server {
                                      one thread (prefork)                    */
     apr_int64_t max_parked;       /* requests a child may park               */
     apr_int64_t max_event_threads;/* of a child                              */
+    apr_int64_t shortcuts;        /* 0: httpd's own filters do everything    */
     cs_read_times read_times;     /* of mod_reqtimeout; zeros: none          */
 } cs_config_server;
 

@@ -30,6 +30,7 @@
 #define CS_REALM              "CommServerRealm"
 #define CS_SEGMENT_SIZE       "CommServerSegmentSize"
 #define CS_SENDER             "CommServerSender"
+#define CS_SHORTCUTS          "CommServerShortcuts"
 #define CS_STATE_DIR          "CommServerStateDir"
 #define CS_TTL                "CommServerTTL"
 

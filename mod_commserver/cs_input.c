@@ -8,6 +8,7 @@
 #include "cs_compat.h"
 
 #include "cs_input.h"
+#include "cs_config.h"
 #include "cs_head.h"
 #include "cs_loop.h"
 #include "cs_memory.h"
@@ -392,7 +393,8 @@ void cs_input_open(cs_input *input, conn_rec *c, request_rec *r)
     take_limit(input, c, r);
     input->secure = ap_ssl_conn_is_ssl(c) != 0;
     input->filter = ap_add_input_filter_handle(filter_handle, input, r, c);
-    input->plain = is_plain(input->filter->next);
+    input->plain = is_plain(input->filter->next)
+                   && cs_config_server_get(c->base_server)->shortcuts;
 }
 
 static void find_functions(void)

@@ -165,6 +165,39 @@ START_TEST(the_access_log_is_that_of_httpd)
 }
 END_TEST
 
+/* httpd's own filter says so when it has written a head. */
+static int heads_by_httpd(const char *config)
+{
+    httpd *server = httpd_start(&(httpd_options){
+        .children = 1, .log_level = "info http:trace3", .config = config });
+    http *adopted = parking_adopt(server);
+    int before, heads, i;
+
+    before = httpd_log_count(server, "Response sent with status 201");
+    for (i = 0; i < 5; i++)
+        ck_assert_int_eq(ask(adopted, &questions[0])->status, 201);
+    heads = httpd_log_count(server, "Response sent with status 201") - before;
+    http_close(adopted);
+    httpd_end(server);
+    return heads;
+}
+
+START_TEST(shortcuts_can_be_turned_off)
+{
+    ck_assert_int_eq(heads_by_httpd("CommServerShortcuts on\n"), 0);
+    ck_assert_int_eq(heads_by_httpd("CommServerShortcuts off\n"), 5);
+}
+END_TEST
+
+START_TEST(answers_without_shortcuts_are_the_same)
+{
+    httpd *server = start(NULL, "CommServerShortcuts off\n");
+
+    compare(server, &questions[_i]);
+    httpd_end(server);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("answers");
@@ -175,6 +208,8 @@ int main(void)
     tcase_add_loop_test(same, answers_are_those_of_httpd, 0, QUESTIONS);
     tcase_add_loop_test(same, filters_of_other_modules_see_every_answer, 0, QUESTIONS);
     tcase_add_test(same, the_access_log_is_that_of_httpd);
+    tcase_add_test(same, shortcuts_can_be_turned_off);
+    tcase_add_loop_test(same, answers_without_shortcuts_are_the_same, 0, QUESTIONS);
     suite_add_tcase(suite, same);
     return support_run(suite);
 }
