@@ -81,8 +81,8 @@ apr_status_t cs_request_receiver(const char *name, apr_pool_t *p, csq_key *out_k
 
     if (csq_key_parse(name, buffer, out_key) == APR_SUCCESS)
         return APR_SUCCESS;
-    return fail(out_detail, buffer && out_key->client == buffer ? CS_BAD_DEVICE
-                                                                : CS_BAD_CLIENT);
+    return fail(out_detail,
+                buffer && out_key->client == buffer ? CS_BAD_DEVICE : CS_BAD_CLIENT);
 }
 
 static apr_status_t add_receiver(const char *value, apr_pool_t *p, cs_query *query,
@@ -105,8 +105,7 @@ static apr_status_t add_receiver(const char *value, apr_pool_t *p, cs_query *que
     return APR_SUCCESS;
 }
 
-static const char bad_twice[] =
-    "wait, max, after, device and changes may be given once";
+static const char bad_twice[] = "wait, max, after, device and changes may be given once";
 
 static apr_status_t set_number(const char *value, apr_int64_t min, apr_int64_t *member,
                                const char *bad, const char **out_detail)
@@ -193,8 +192,21 @@ apr_status_t cs_request_query(const char *query, apr_pool_t *p, cs_query *out_qu
 
 /* ---- header fields ----------------------------------------------------- */
 
-#define TOKEN_CHARACTERS                                                      \
-    "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+static int is_alphanumeric(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+/* RFC 9110, 5.6.2. Words are short: strspn() would first make a table.      */
+static apr_size_t token_length(const char *text)
+{
+    apr_size_t len = 0;
+
+    while (is_alphanumeric(text[len])
+           || (text[len] && strchr("!#$%&'*+-.^_`|~", text[len])))
+        len++;
+    return len;
+}
 
 static const char *skip_blanks(const char *text)
 {
@@ -204,7 +216,7 @@ static const char *skip_blanks(const char *text)
 /* A token or a quoted string; returns what follows it, NULL at neither.     */
 static const char *take_word(const char *text, apr_pool_t *p, const char **out_word)
 {
-    apr_size_t len = strspn(text, TOKEN_CHARACTERS);
+    apr_size_t len = token_length(text);
     char *word, *w;
 
     if (*text != '"') {
@@ -242,9 +254,8 @@ typedef struct preferences_seen {
     unsigned handling : 1;
 } preferences_seen;
 
-static apr_status_t set_preference(const char *name, const char *value,
-                                   cs_prefer *prefer, preferences_seen *seen,
-                                   const char **out_detail)
+static apr_status_t set_preference(const char *name, const char *value, cs_prefer *prefer,
+                                   preferences_seen *seen, const char **out_detail)
 {
     if (!strcasecmp(name, "wait") && prefer->wait < 0) {
         if (parse_digits(value, &prefer->wait) != APR_SUCCESS)

@@ -41,9 +41,13 @@ static int descriptors_now(void)
 
 /* ---- one round --------------------------------------------------------------------- */
 
-static http *kept;  /* publishes and asks                              */
-static int closes;  /* httpd does, behind the last answer               */
-static http *polls; /* holds polls, one after the other                */
+#define ANSWER_MS        20000
+#define CLOSED_IDLE_MOST 10
+
+static int closed_idle; /* by httpd                                */
+static http *kept;      /* publishes and asks                              */
+static int closes;      /* httpd does, behind the last answer               */
+static http *polls;     /* holds polls, one after the other                */
 static char cursor[128];
 
 static void expect_status(const http_answer *answer, int status)
@@ -52,15 +56,28 @@ static void expect_status(const http_answer *answer, int status)
                   answer->body);
 }
 
-/* On the connection that is kept, as long as httpd keeps it. */
+/* On the connection that is kept, as long as httpd keeps it: when it runs short of
+ * workers it closes idle ones of its own, and a client asks again on another. */
 static http_answer *call(const char *method, const char *path, const char *user,
                          const char *headers, const char *body)
 {
-    http_answer *answer;
+    http_answer *answer = NULL;
+    int fresh = 0;
 
-    if (!kept)
-        kept = http_open(server);
-    answer = http_call(kept, method, path, user, headers, body);
+    while (!answer) {
+        ck_assert_msg(!fresh, "a new connection was closed without an answer");
+        fresh = !kept;
+        if (!kept)
+            kept = http_open(server);
+        http_send(kept, http_request(method, path, user, headers, body));
+        answer = http_try(kept, ANSWER_MS);
+        if (!answer) {
+            ck_assert_msg(http_closed(kept, 0), "no answer in time");
+            ck_assert_int_lt(++closed_idle, CLOSED_IDLE_MOST);
+            http_close(kept);
+            kept = NULL;
+        }
+    }
     closes = !answer->keep_alive;
     return answer;
 }
