@@ -63,10 +63,9 @@ static void reclaim_memory(cs_park *park)
 
 void cs_park_set_timer(cs_park *park)
 {
-    apr_time_t trim = cs_loop_now() + TRIM_AFTER;
-
-    park->trimmed = park->deadline <= trim;
-    cs_loop_timer_set(park, park->trimmed ? park->deadline : trim);
+    park->trim = cs_loop_now() + TRIM_AFTER;
+    park->trimmed = park->deadline <= park->trim;
+    cs_loop_timer_set(park, park->trimmed ? park->deadline : park->trim);
 }
 
 void cs_park_set_deadline(cs_park *park, apr_interval_time_t interval)
@@ -91,10 +90,10 @@ static int time_is_up(cs_park *park, unsigned signals)
     if (cs_park_deadline_passed(park)) {
         return 1;
     }
-    if (!park->trimmed) {
+    if (!park->trimmed && cs_loop_now() >= park->trim) {
         reclaim_memory(park);
     }
-    cs_loop_timer_set(park, park->deadline);
+    cs_loop_timer_set(park, park->trimmed ? park->deadline : park->trim);
     return 0;
 }
 

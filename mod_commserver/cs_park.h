@@ -92,6 +92,7 @@ typedef struct cs_park {
     struct cs_park *run_next; /* run queue, free list or graveyard       */
     cs_timer timer;
     apr_time_t deadline;   /* monotonic; 0: none                      */
+    apr_time_t trim;       /* when its memory is looked at            */
     apr_time_t read_began; /* the head or body that comes now         */
 
     cs_phase phase;

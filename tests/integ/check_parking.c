@@ -367,6 +367,53 @@ START_TEST(who_waits_takes_little_memory)
 }
 END_TEST
 
+#define BUSY      32   /* of two clients, who may have 16 devices each         */
+#define BUSY_MS   3500 /* longer than what waits keeps its memory              */
+#define BUSY_MOST 48   /* pages                                                */
+
+/* Only one on which nothing happens for a second lends its memory to others. */
+START_TEST(a_busy_connection_keeps_its_memory)
+{
+    httpd *server = httpd_start(&(httpd_options){ .children = 1 });
+    http *publisher = parking_adopt(server), *polls[BUSY];
+    char after[BUSY][128] = { "" };
+    long long begin = process_now_ms();
+    long before = 0;
+    pid_t child;
+    int i;
+
+    httpd_children(server, &child, 1);
+    for (i = 0; i < BUSY; i++)
+        polls[i] = http_open(server);
+    while (process_now_ms() < begin + BUSY_MS) {
+        for (i = 0; i < BUSY; i++)
+            http_ask(polls[i], "POST",
+                     support_text("/comm/poll?device=d%d%s", i, after[i]),
+                     i % 2 ? "alice" : "bob", WAIT_LONG, "");
+        parking_await(server, BUSY);
+        ck_assert_int_eq(http_call(publisher, "POST",
+                                   "/comm/publish/orders?to=alice&to=bob", "backend",
+                                   NULL, "x")
+                             ->status,
+                         201);
+        for (i = 0; i < BUSY; i++) {
+            http_answer *answer = http_read(polls[i]);
+
+            parking_expect(answer, "x");
+            snprintf(after[i], sizeof after[i], "&after=%s",
+                     support_json(answer->body, "cursor"));
+        }
+        if (!before && process_now_ms() > begin + 700)
+            before = process_faults(child);
+    }
+    ck_assert_int_lt(process_faults(child) - before, BUSY_MOST);
+    for (i = 0; i < BUSY; i++)
+        http_close(polls[i]);
+    http_close(publisher);
+    httpd_end(server);
+}
+END_TEST
+
 START_TEST(a_head_may_come_byte_by_byte)
 {
     httpd *server = httpd_start(&(httpd_options){ .children = 1, .tls = 1 });
@@ -711,6 +758,7 @@ int main(void)
     tcase_add_loop_test(held, requests_behind_a_long_wait_are_answered, 0, 2);
     if (!support_sanitized()) {
         tcase_add_test(held, who_waits_takes_little_memory);
+        tcase_add_test(held, a_busy_connection_keeps_its_memory);
     }
     tcase_add_loop_test(held, a_head_may_come_byte_by_byte, 0, 2);
     tcase_add_test(held, a_child_parks_only_as_many_as_it_may);

@@ -227,6 +227,20 @@ void process_write_file(const char *path, const char *text)
         ck_abort_msg("cannot write '%s': %s", path, strerror(errno));
 }
 
+long process_faults(pid_t pid)
+{
+    FILE *file = fopen(support_text("/proc/%d/stat", (int)pid), "re");
+    char line[1024] = "";
+    long n = -1;
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_ptr_nonnull(fgets(line, sizeof line, file));
+    fclose(file);
+    ck_assert_int_eq(sscanf(strrchr(line, ')'), ") %*c %*d %*d %*d %*d %*d %*u %ld", &n),
+                     1);
+    return n;
+}
+
 long process_memory(pid_t pid)
 {
     char path[64], line[256];

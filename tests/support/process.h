@@ -34,6 +34,10 @@ int process_alive(pid_t pid);
  *  has those mapped is up to the kernel. */
 long process_memory(pid_t pid);
 
+/** Pages that the kernel has given it so far: hardly any more come to a process
+ *  that keeps what it has. */
+long process_faults(pid_t pid);
+
 typedef struct process_result {
     int status;   /* exit code; 128 + N when killed by signal N              */
     char *output; /* stdout and stderr as one text; free with _clear         */
