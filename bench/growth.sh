@@ -30,7 +30,7 @@ points=$folder/growth.txt
 steps() { # WHAT
     case $1$quick in
     known) echo "10 1000 10000 100000" ;;
-    held) echo "0 1000 10000 38000" ;;
+    held) echo "0 1000 10000 34000" ;; # two children of 20,000 files, unevenly filled
     queued) echo "1 1000 100000 1000000" ;;
     known1 | queued1) echo "10 10000" ;;
     held1) echo "0 2000" ;;
@@ -65,7 +65,11 @@ hold() { # POLLS
         [ "${waiting:-0}" -ge "$1" ] && break
         sleep 0.1
     done
-    [ "${waiting:-0}" -ge "$1" ] || { echo "only ${waiting:-0} of $1 polls are held" >&2; exit 1; }
+    [ "${waiting:-0}" -ge "$1" ] || {
+        echo "only ${waiting:-0} of $1 polls are held" >&2
+        tail -n 3 "$base/held.txt" >&2
+        exit 1
+    }
     sleep 2.5 # until they have given back what they do not use
 }
 

@@ -258,18 +258,19 @@ END_TEST
 
 static pid_t local(const char *name)
 {
-    const char *argv[] = { "python3",
-                           support_source_path(support_text("examples/local/%s", name)),
-                           NULL,
-                           "orders",
-                           "http://localhost:9",
-                           NULL };
+    int is_python = strstr(name, ".py") != NULL;
+    const char *path = support_text("examples/local/%s", name);
+    const char *python[] = { "python3", support_source_path(path),
+                             NULL,      "orders",
+                             "http://localhost:9", NULL };
+    const char *program[] = { support_build_path(path), NULL, "orders", NULL };
+    const char **argv = is_python ? python : program;
 
     a = agent_start(&(agent_options){
         .server = server,
         .device = "laptop",
         .config = support_text("publish = %s\n", httpd_url(server, "/comm/publish")) });
-    argv[2] = agent_socket(a);
+    argv[is_python ? 2 : 1] = agent_socket(a);
     return process_start(
         &(process_options){ .argv = argv, .output = output_of("local") });
 }
@@ -343,7 +344,7 @@ START_TEST(the_local_application_acknowledges_gaps)
 }
 END_TEST
 
-static const char *const takers[] = { "consume.py", "fetch.py", "settle.py" };
+static const char *const takers[] = { "consume.py", "fetch.py", "settle.py", "consume" };
 
 /* They come in one piece, and each is acknowledged before the next is read. */
 START_TEST(each_local_application_takes_all_that_waits)
