@@ -60,7 +60,7 @@ struct commclient {
     char error[560];
 };
 
-/* ---- texts -------------------------------------------------------------- */
+/* ---- texts ------------------------------------------------ */
 
 const char *commclient_text(int status)
 {
@@ -103,7 +103,7 @@ int commclient_descriptor(const commclient *agent)
     return agent != NULL ? agent->link.set : -1;
 }
 
-/* ---- lists ----------------------------------------------------------------- */
+/* ---- lists ------------------------------------------------ */
 
 static item *item_make(const char *line, size_t len)
 {
@@ -179,7 +179,7 @@ static void take_out(items *list, const item *wanted)
     *list = rest;
 }
 
-/* ---- opening ----------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------ */
 
 static char *find_socket(const char *socket)
 {
@@ -229,7 +229,7 @@ void commclient_close(commclient *agent)
     free(agent);
 }
 
-/* ---- what the agent says ------------------------------------------------------ */
+/* ---- what the agent says ------------------------------------------------ */
 
 static void say_text(commclient *agent, const char *line)
 {
@@ -416,7 +416,7 @@ static void move(commclient *agent)
         forget_waiting(agent);
 }
 
-/* ---- waiting -------------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------ */
 
 static int64_t now_ms(void)
 {
@@ -451,7 +451,7 @@ static int wait_until(commclient *agent, deadline when)
     return woken ? COMMCLIENT_OK : COMMCLIENT_NOTHING;
 }
 
-/* ---- what comes -------------------------------------------------------------------- */
+/* ---- what comes ------------------------------------------------ */
 
 /* Its strings are those of the item and of `memory`, until the next one. */
 static const commclient_event *give(commclient *agent, item *next)
@@ -496,7 +496,7 @@ int commclient_next(commclient *agent, int timeout, const commclient_event **out
     return status;
 }
 
-/* ---- settling ------------------------------------------------------------------------ */
+/* ---- settling ------------------------------------------------ */
 
 static int settle(commclient *agent, const char *verb, const char *id, const char *more)
 {
@@ -557,7 +557,7 @@ int commclient_flush(commclient *agent, int timeout)
     return status;
 }
 
-/* ---- publishing ------------------------------------------------------------------------ */
+/* ---- publishing ------------------------------------------------ */
 
 static int await_agent(commclient *agent, deadline when)
 {

@@ -80,7 +80,7 @@ static int inbox_holds(const char *count)
     return strcmp(uplink_status("inbox.messages"), count) == 0;
 }
 
-/* ---- what comes ------------------------------------------------------------- */
+/* ---- what comes ------------------------------------------------ */
 
 START_TEST(a_message_comes_with_all_that_is_known_of_it)
 {
@@ -188,7 +188,7 @@ START_TEST(an_event_loop_is_told_when_there_is_something)
 }
 END_TEST
 
-/* ---- settling ---------------------------------------------------------------- */
+/* ---- settling ------------------------------------------------ */
 
 START_TEST(what_is_acknowledged_is_gone_and_the_rest_comes_again)
 {
@@ -269,7 +269,7 @@ START_TEST(an_agent_may_come_later)
 }
 END_TEST
 
-/* ---- publishing ------------------------------------------------------------------- */
+/* ---- publishing ------------------------------------------------ */
 
 static commclient_publication for_bob(const char *data)
 {
@@ -374,7 +374,7 @@ START_TEST(what_cannot_be_published_is_refused)
 }
 END_TEST
 
-/* ---- misuse ------------------------------------------------------------------------- */
+/* ---- misuse ------------------------------------------------ */
 
 START_TEST(bad_arguments_are_refused)
 {
@@ -404,7 +404,7 @@ START_TEST(bad_arguments_are_refused)
 }
 END_TEST
 
-/* ---- an agent that is none ------------------------------------------------------------ */
+/* ---- an agent that is none ------------------------------------------------ */
 
 #define HELLO "{\"hello\":{\"protocol\":1,\"max_line\":1000}}\n"
 

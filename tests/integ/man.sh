@@ -51,6 +51,9 @@ grep -oE 'X\([A-Z_]+, "[a-z-]+"' "$top_srcdir/commclient/cc_command.h" |
 grep -oE 'X\([A-Z_]+, "[a-z-]+"' "$top_srcdir/mod_commserver/cs_problem.h" |
     sed -E 's/.*"(.*)"/\1/' | expect commserver-protocol.7 problem
 
+grep -oE '^[a-z].*\bcommclient_[a-z]+\(' "$top_srcdir/commclient/lib/commclient.h" |
+    sed -E 's/.*(commclient_[a-z]+\()/\1/' | expect libcommclient.3 function
+
 # Each section of the agent's document stands in some page.
 grep -E '^## ' "$top_srcdir/doc/agent.md" | while read -r title; do
     grep -qxF "@include doc/agent.md | $title" "$top_srcdir"/man/*.md ||
@@ -60,7 +63,7 @@ done
 # ---- form ---------------------------------------------------------------------
 
 looked=
-for page in "$pages"/*.[157]; do
+for page in "$pages"/*.[1357]; do
     if command -v mandoc >/dev/null; then
         looked=mandoc
         mandoc -Tlint -Wwarning "$page" >>"$findings"

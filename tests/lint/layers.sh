@@ -21,6 +21,7 @@ queue=$(c_files mod_commserver/queue)
 writer=$(c_files mod_commserver/writer)
 module=$(find mod_commserver -maxdepth 1 -name '*.[ch]')
 client=$(c_files commclient)
+library=$(c_files commclient/lib)
 
 # shellcheck disable=SC2086 # lists of files without blanks in their names
 {
@@ -38,6 +39,11 @@ client=$(c_files commclient)
     refuse '(^|/)(apr_|apu_|ap_|httpd\.h|http_)' "the agent has no APR and no httpd" $client
     refuse '(^|/)(cs_|csq|csw_|mod_commserver|commserver_writer)' \
         "the agent shares no code with the server" $client
+    refuse "$client_libraries" "libcommclient is libc alone" $library
+    includes $library | awk -F: '$3 ~ /^cc_/ &&
+        $3 !~ /^cc_(base64|compat|json|memory|name|paths|utf8)\.h$/ {
+        print $1 ":" $2 ": includes " $3 ": of the agent libcommclient has libccbase alone" }' |
+        report
 
 }
 
