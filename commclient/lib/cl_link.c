@@ -135,6 +135,14 @@ void cl_link_connect(cl_link *link)
         cl_link_drop(link, strerror(errno));
 }
 
+void cl_link_greeted(cl_link *link, uint64_t max_line)
+{
+    link->is_greeted = 1;
+    link->max_line = max_line;
+    link->pause = PAUSE_FIRST;
+    link->error[0] = '\0';
+}
+
 /* ---- lines ------------------------------------------------------------------ */
 
 void cl_link_say(cl_link *link, const char *line, size_t len)

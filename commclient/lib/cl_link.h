@@ -17,7 +17,7 @@ typedef struct cl_link {
     int socket;       /* -1: there is none                                  */
     int is_greeted;   /* the agent has said hello                           */
     unsigned pause;   /* ms until the next try                              */
-    size_t max_line;  /* bytes that the agent takes                         */
+    uint64_t max_line; /* bytes that the agent takes; 0: any number         */
     cc_buffer in;
     size_t taken;     /* bytes of `in` that were handed out                 */
     size_t scanned;   /* bytes of `in` that have no line feed               */
@@ -37,6 +37,9 @@ int cl_link_is_due(cl_link *link);
 
 /** Connect, where there is no connection; try later if that fails. */
 void cl_link_connect(cl_link *link);
+
+/** The agent has said hello, and how long a line may be; 0: it did not. */
+void cl_link_greeted(cl_link *link, uint64_t max_line);
 
 /** The connection is of no use: end it, and try again after a pause. */
 void cl_link_drop(cl_link *link, const char *why);

@@ -249,9 +249,7 @@ static void greet(commclient *agent)
 {
     char line[160];
 
-    agent->link.is_greeted = 1;
-    agent->link.error[0] = '\0';
-    agent->link.max_line = (size_t)agent->line.max_line;
+    cl_link_greeted(&agent->link, agent->line.max_line);
     say_settled(agent);
     if (agent->app == NULL)
         return;
@@ -498,16 +496,31 @@ int commclient_next(commclient *agent, int timeout, const commclient_event **out
 
 /* ---- settling ------------------------------------------------ */
 
+static int is_id(const char *id)
+{
+    return id != NULL && *id != '\0' && strlen(id) <= ID_MAX
+           && strpbrk(id, "\"\\\n") == NULL;
+}
+
+/* The same twice is said once. */
+static int is_settled(const commclient *agent, const char *id, const char *line)
+{
+    const item *before = find(&agent->settled, id);
+
+    return before != NULL && strcmp(before->line, line) == 0;
+}
+
 static int settle(commclient *agent, const char *verb, const char *id, const char *more)
 {
     char line[CL_SHORT + 64];
     item *again, *said;
     int len;
 
-    if (agent == NULL || id == NULL || *id == '\0' || strlen(id) > ID_MAX
-        || strpbrk(id, "\"\\\n") != NULL)
+    if (agent == NULL || !is_id(id))
         return COMMCLIENT_BAD_ARGUMENT;
     len = snprintf(line, sizeof(line), "{\"%s\":\"%s\"%s}", verb, id, more);
+    if (is_settled(agent, id, line))
+        return COMMCLIENT_OK;
     said = item_make(line, (size_t)len);
     said->id = cc_copy(id);
     append(&agent->settled, said);
@@ -606,10 +619,10 @@ static int send_publication(commclient *agent, const cc_buffer *line, deadline w
 
     if (status != COMMCLIENT_OK)
         return status;
-    if (line->len >= agent->link.max_line) {
+    if (agent->link.max_line > 0 && line->len >= agent->link.max_line) {
         snprintf(agent->error, sizeof(agent->error),
-                 "as a line it is longer than the %zu bytes that the agent takes",
-                 agent->link.max_line);
+                 "as a line it is longer than the %llu bytes that the agent takes",
+                 (unsigned long long)agent->link.max_line);
         return COMMCLIENT_REFUSED;
     }
     agent->answer = -1;

@@ -243,6 +243,7 @@ START_TEST(an_agent_may_go_and_come_back)
     ck_assert_int_eq(commclient_connected(app), 1);
     agent_kill(uplink.agent);
     ck_assert_int_eq(commclient_ack(app, "id1"), COMMCLIENT_OK);
+    ck_assert_int_eq(commclient_ack(app, "id1"), COMMCLIENT_OK);
     ck_assert_int_eq(commclient_flush(app, 300), COMMCLIENT_NOTHING);
     ck_assert_int_eq(commclient_connected(app), 0);
     ck_assert_str_ne(commclient_error(app), "");
