@@ -49,10 +49,12 @@ struct commclient {
     unsigned window; /* 0: as the agent has it                              */
     items waiting;   /* events that were not asked for yet                  */
     items settled;   /* not answered yet                                    */
-    item *given;     /* whose memory the last event is in                   */
+    item *given;     /* the last event; its strings are in the two below    */
     cc_buffer memory;
+    cl_line given_line;
     commclient_event event;
-    cl_line line;
+    cl_line line;      /* what is heard now                                 */
+    cc_buffer scratch; /* the same of a message, to look at                 */
     unsigned long refs;      /* of our own, used so far                      */
     char expected[CL_SHORT]; /* ref of what is being published; "": nothing */
     int answer;              /* what was said of it: a status; -1: nothing   */
@@ -225,6 +227,7 @@ void commclient_close(commclient *agent)
     clear(&agent->settled);
     item_free(agent->given);
     cc_buffer_clear(&agent->memory);
+    cc_buffer_clear(&agent->scratch);
     free(agent->app);
     free(agent);
 }
@@ -270,7 +273,7 @@ static int keep_event(commclient *agent, cc_slice text, int kind)
     kept->kind = kind;
     kept->value.data = kept->line + (agent->line.value.data - text.data);
     kept->value.len = agent->line.value.len;
-    if (!cl_event_read(kept->value, kind, &agent->memory, &event)) {
+    if (!cl_event_read(kept->value, kind, &agent->scratch, &event)) {
         item_free(kept);
         return 0;
     }
@@ -451,7 +454,7 @@ static int wait_until(commclient *agent, deadline when)
 
 /* ---- what comes ------------------------------------------------ */
 
-/* Its strings are those of the item and of `memory`, until the next one. */
+/* Until the next one nothing else that comes touches its strings. */
 static const commclient_event *give(commclient *agent, item *next)
 {
     cc_slice line = { next->line, next->len };
@@ -462,8 +465,8 @@ static const commclient_event *give(commclient *agent, item *next)
         cl_event_read(next->value, next->kind, &agent->memory, &agent->event);
     }
     else {
-        cl_line_read(line, &agent->line);
-        cl_event_of_publication(&agent->line, &agent->event);
+        cl_line_read(line, &agent->given_line);
+        cl_event_of_publication(&agent->given_line, &agent->event);
     }
     return &agent->event;
 }

@@ -331,6 +331,33 @@ START_TEST(text_and_bytes_are_published_as_they_are)
 }
 END_TEST
 
+/* What was given stays until the next is asked for, whatever comes meanwhile. */
+START_TEST(an_event_outlives_a_publication_and_a_flush)
+{
+    commclient_publication answer = for_bob("1");
+    const commclient_event *event;
+
+    bring(script_message("id1", "orders", "\"the first\""));
+    event = next_event(COMMCLIENT_MESSAGE);
+    bring(script_message("id2", "orders", "\"another that is longer\""));
+    answer.ref = "answer";
+    ck_assert_int_eq(commclient_publish(app, &answer, WAIT_MS), COMMCLIENT_OK);
+    ck_assert_str_eq(event->id, "id1");
+    ck_assert_str_eq(event->data, "the first");
+    script_expect(uplink.server);
+    uplink_take();
+    ck_assert_int_eq(commclient_ack(app, event->id), COMMCLIENT_OK);
+    ck_assert_int_eq(commclient_flush(app, WAIT_MS), COMMCLIENT_OK);
+    expect_message("id2", "another that is longer");
+    event = next_event(COMMCLIENT_PUBLISHED);
+    bring(script_message("id3", "orders", "3"));
+    ck_assert_int_eq(commclient_ack(app, "id2"), COMMCLIENT_OK);
+    ck_assert_int_eq(commclient_flush(app, WAIT_MS), COMMCLIENT_OK);
+    ck_assert_str_eq(event->ref, "answer");
+    ck_assert_str_eq(event->state, "queued");
+}
+END_TEST
+
 START_TEST(what_the_server_refuses_is_told_by_its_ref)
 {
     commclient_publication order = for_bob("1");
@@ -528,6 +555,7 @@ int main(void)
     tcase_add_test(tc, an_agent_may_come_later);
     tcase_add_test(tc, what_is_published_reaches_the_server);
     tcase_add_test(tc, text_and_bytes_are_published_as_they_are);
+    tcase_add_test(tc, an_event_outlives_a_publication_and_a_flush);
     tcase_add_test(tc, what_the_server_refuses_is_told_by_its_ref);
     tcase_add_test(tc, what_cannot_be_published_is_refused);
     tcase_add_test(tc, bad_arguments_are_refused);
