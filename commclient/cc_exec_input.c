@@ -4,11 +4,11 @@
 #include "cc_compat.h"
 #include "cc_exec_input.h"
 #include "cc_json.h"
+#include "cc_name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 /* ---- base64 ---------------------------------------------------------- */
@@ -131,19 +131,6 @@ typedef struct reading {
     cc_slice data;
 } reading;
 
-static int ends_with_json(const char *type, size_t len)
-{
-    return len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0;
-}
-
-static int is_json_type(const char *type)
-{
-    size_t len = strcspn(type, "; \t");
-
-    return (len == 16 && strncasecmp(type, "application/json", 16) == 0)
-           || ends_with_json(type, len);
-}
-
 static void read_variable(reading *r, const char *name)
 {
     char value[CC_EXEC_VALUE_MAX + 1];
@@ -156,7 +143,7 @@ static void read_variable(reading *r, const char *name)
         return;
     }
     if (strcmp(name, "COMM_TYPE") == 0)
-        r->is_json = is_json_type(value);
+        r->is_json = cc_name_type_is_json(value);
     add_variable(r->input, format_variable(name, value));
 }
 

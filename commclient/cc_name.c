@@ -5,6 +5,7 @@
 #include "cc_name.h"
 
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 static int is_alphanumeric(char c)
@@ -54,6 +55,17 @@ cc_status cc_name_cursor_check(const char *data, size_t len)
             return CC_BAD_NAME;
     }
     return CC_OK;
+}
+
+int cc_name_type_is_json(const char *type)
+{
+    size_t len = strcspn(type, ";");
+
+    while (len > 0 && (type[len - 1] == ' ' || type[len - 1] == '\t'))
+        len--;
+    if (len == 16 && strncasecmp(type, "application/json", 16) == 0)
+        return 1;
+    return len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0;
 }
 
 void cc_name_default_device(char out[CC_DEVICE_MAX + 1])

@@ -24,6 +24,10 @@ cc_status cc_name_id_check(const char *data, size_t len);
 /** A cursor goes into a header line: printable ASCII without blanks. */
 cc_status cc_name_cursor_check(const char *data, size_t len);
 
+/** Whether a payload of this Content-Type is JSON: application/json and all that
+ *  end in +json, parameters apart. Of any other a string stands for text. */
+int cc_name_type_is_json(const char *type);
+
 /** The host name of this machine as a device name, "device" if it has none. */
 void cc_name_default_device(char out[CC_DEVICE_MAX + 1]);
 

@@ -7,13 +7,13 @@
  */
 #include "cc_compat.h"
 #include "cc_publication.h"
+#include "cc_name.h"
 #include "cc_base64.h"
 #include "cc_json.h"
 #include "cc_utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define CLIENT_MAX 255 /* bytes, as in the protocol                          */
 
@@ -363,18 +363,6 @@ void cc_publication_url(cc_buffer *out, const char *url, const char *app,
 
 /* ---- what is sent ---------------------------------------------------- */
 
-/* application/json and all that end in +json, parameters apart. */
-static int is_json_type(const char *type)
-{
-    size_t len = strcspn(type, ";");
-
-    while (len > 0 && (type[len - 1] == ' ' || type[len - 1] == '\t'))
-        len--;
-    if (len == 16 && strncasecmp(type, "application/json", 16) == 0)
-        return 1;
-    return len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0;
-}
-
 /* The string of `data` as its bytes. */
 static cc_status decode_string(reading *r, cc_buffer *out)
 {
@@ -409,7 +397,7 @@ static void make_body(reading *r)
         refuse(r, CC_ERROR_BAD_DATA);
         return;
     }
-    if (!r->base64 && (!r->has_type || is_json_type(out->type))) {
+    if (!r->base64 && (!r->has_type || cc_name_type_is_json(out->type))) {
         if (!r->has_type)
             strcpy(out->type, "application/json");
         return;

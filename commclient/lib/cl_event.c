@@ -8,9 +8,9 @@
 #include "cl_event.h"
 #include "cc_base64.h"
 #include "cc_json.h"
+#include "cc_name.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -178,20 +178,6 @@ static int read_member(reading *r, cc_json *json, cc_slice name)
     return cc_json_skip(json, cc_slice_is(name, "data") ? &r->data : NULL, NULL) == CC_OK;
 }
 
-static int ends_with_json(const char *type, size_t len)
-{
-    return len >= 5 && strncasecmp(type + len - 5, "+json", 5) == 0;
-}
-
-int cl_type_is_json(const char *type)
-{
-    size_t len = type != NULL ? strcspn(type, "; \t") : 0;
-
-    return type != NULL
-           && ((len == 16 && strncasecmp(type, "application/json", 16) == 0)
-               || ends_with_json(type, len));
-}
-
 static int decode_text(reading *r, size_t *out_offset, size_t *out_len)
 {
     cc_slice raw = { r->data.data + 1, r->data.len - 2 };
@@ -220,7 +206,7 @@ static void decode_data(reading *r, size_t *out_offset, size_t *out_len)
 
     if (is_string && r->is_base64 && decode_bytes(r, out_offset, out_len))
         return;
-    if (is_string && !r->is_base64 && !cl_type_is_json(type)
+    if (is_string && !r->is_base64 && (type == NULL || !cc_name_type_is_json(type))
         && decode_text(r, out_offset, out_len))
         return;
     *out_offset = r->memory->len;

@@ -44,10 +44,6 @@ int cl_line_read(cc_slice text, cl_line *out_line);
 int cl_event_read(cc_slice value, int kind, cc_buffer *memory,
                   commclient_event *out_event);
 
-/** Whether a payload of this Content-Type is JSON; of any other a string stands
- *  for text. NULL is none. */
-int cl_type_is_json(const char *type);
-
 /** The event of a CL_LINE_PUBLISHED or of an error about one; its strings stay in
  *  `line`. */
 void cl_event_of_publication(const cl_line *line, commclient_event *out_event);

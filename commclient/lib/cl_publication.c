@@ -5,8 +5,8 @@
 #include "cl_publication.h"
 #include "cc_base64.h"
 #include "cc_json.h"
+#include "cc_name.h"
 #include "cc_utf8.h"
-#include "cl_event.h"
 
 #include <string.h>
 
@@ -89,7 +89,7 @@ static int add_data(cc_buffer *out, const commclient_publication *p)
 {
     const char *data = p->length > 0 ? p->data : "";
 
-    if (p->type == NULL || cl_type_is_json(p->type)) {
+    if (p->type == NULL || cc_name_type_is_json(p->type)) {
         if (!is_json(data, p->length))
             return COMMCLIENT_BAD_DATA;
         cc_buffer_add_text(out, ",\"data\":");
